@@ -1,0 +1,191 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deadman"
+)
+
+// BootID is the kernel's id of this boot. It cannot change under a process.
+var BootID = sync.OnceValues(func() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("cannot read the boot id: %v", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+})
+
+// Uptime is the time since boot, sleep included (CLOCK_BOOTTIME), on the clock of
+// every Process.Start.
+func Uptime() time.Duration {
+	var ts unix.Timespec
+	// It cannot fail: the clock is there since Linux 2.6.39.
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
+	return time.Duration(ts.Nano())
+}
+
+func path(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
+// Read reads what the kernel says of pid, zombies and threads included.
+func Read(pid int) (Stat, error) {
+	boot, err := BootID()
+	if err != nil {
+		return Stat{}, err
+	}
+	b, err := readFile(pid, "stat")
+	if err != nil {
+		return Stat{}, err
+	}
+	s, err := parseStat(b)
+	s.Boot = boot
+	return s, err
+}
+
+// readFile reads a file of /proc/PID. A pid without a directory is gone, unless
+// the directory is hidden from us (hidepid): kill tells.
+func readFile(pid int, name string) ([]byte, error) {
+	if pid <= 0 {
+		return nil, ErrGone
+	}
+	b, err := os.ReadFile(path(pid, name))
+	if absent(err) && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+		// Hidden, or born just now.
+		if b, err = os.ReadFile(path(pid, name)); absent(err) {
+			return nil, fmt.Errorf("%w %d: /proc hides it", ErrUnseen, pid)
+		}
+	}
+	return b, seen(pid, err)
+}
+
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
+}
+
+// seen sorts an error of /proc/PID into gone, unseen and the rest.
+func seen(pid int, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case absent(err):
+		return ErrGone
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w %d: not permitted", ErrUnseen, pid)
+	}
+	return fmt.Errorf("cannot read of process %d: %v", pid, err)
+}
+
+// parseStat reads a line of /proc/PID/stat. The name in parentheses may itself
+// hold blanks and parentheses; what follows it cannot, so the last one ends it.
+func parseStat(line []byte) (Stat, error) {
+	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
+	if open < 1 || end < open {
+		return Stat{}, errors.New("cannot read a line of /proc: no name in it")
+	}
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(line[:open])))
+	f := strings.Fields(string(line[end+1:]))
+	// f[0] is field 3 of proc(5).
+	if err != nil || len(f) < 20 {
+		return Stat{}, errors.New("cannot read a line of /proc: too short")
+	}
+	var bad error
+	number := func(field int) int64 {
+		n, err := strconv.ParseInt(f[field-3], 10, 64)
+		bad = errors.Join(bad, err)
+		return n
+	}
+	s := Stat{
+		Process: deadman.Process{PID: pid, Start: time.Duration(number(22)) * Tick},
+		Comm:    string(line[open+1 : end]),
+		State:   f[0][0],
+		Parent:  int(number(4)),
+		Group:   int(number(5)),
+		Session: int(number(6)),
+		Threads: int(number(20)),
+	}
+	if bad != nil {
+		return Stat{}, errors.New("cannot read a line of /proc: not a number")
+	}
+	return s, nil
+}
+
+// status is what /proc/PID/status tells and stat does not.
+type status struct {
+	leader          int // pid of the process that the thread belongs to
+	real, effective int // uids
+}
+
+func readStatus(pid int) (status, error) {
+	b, err := readFile(pid, "status")
+	if err != nil {
+		return status{}, err
+	}
+	s := status{leader: -1, real: -1, effective: -1}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) >= 2 && f[0] == "Tgid:":
+			s.leader, _ = strconv.Atoi(f[1])
+		case len(f) >= 3 && f[0] == "Uid:":
+			s.real, _ = strconv.Atoi(f[1])
+			s.effective, _ = strconv.Atoi(f[2])
+		}
+	}
+	return s, nil
+}
+
+// UIDs are the real and the effective user of a process.
+func UIDs(pid int) (real, effective int, err error) {
+	s, err := readStatus(pid)
+	return s.real, s.effective, err
+}
+
+// Exe is the path of the program that a process runs. A program that has been
+// replaced on disk ends in " (deleted)".
+func Exe(pid int) (string, error) {
+	exe, err := os.Readlink(path(pid, "exe"))
+	return exe, seen(pid, err)
+}
+
+// Argv is the command line of a process, as it stands in its memory now; many
+// programs overwrite it. It is empty for a kernel thread and for a zombie.
+func Argv(pid int) ([]string, error) {
+	b, err := readFile(pid, "cmdline")
+	if err != nil || len(b) == 0 {
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), nil
+}
+
+// Carries reports whether a process was started with entry ("NAME=value") in its
+// environment. Children inherit it across new sessions and past the death of
+// their parent, which makes it the mark of a family. A program that writes over
+// its environment loses it: false is not proof.
+func Carries(pid int, entry string) (bool, error) {
+	b, err := readFile(pid, "environ")
+	if err != nil {
+		return false, err
+	}
+	return bytes.Contains(append([]byte{0}, b...), []byte("\x00"+entry+"\x00")), nil
+}
+
+// Contained reports whether a process lives in another pid namespace than ours
+// (a container's), where it cannot be an agent that was started beside us. When
+// that cannot be seen it is false.
+func Contained(pid int) bool {
+	theirs, err := os.Readlink(path(pid, "ns/pid"))
+	if err != nil {
+		return false
+	}
+	ours, err := os.Readlink("/proc/self/ns/pid")
+	return err == nil && ours != theirs
+}

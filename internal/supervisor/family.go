@@ -1,0 +1,84 @@
+package supervisor
+
+import (
+	"os"
+	"slices"
+
+	"deadman"
+	"deadman/internal/proc"
+)
+
+// family gathers the processes of one agent, by the rules of the package comment.
+// It remembers everybody it has seen: when a parent dies, its orphans are still
+// known.
+type family struct {
+	// heads are processes known to be the agent's.
+	heads []deadman.Process
+	// mark is what the environment of all that we started holds, or "".
+	mark string
+}
+
+func newFamily(known Known, main ...deadman.Process) *family {
+	f := &family{heads: slices.Concat(main, []deadman.Process{known.Process}, known.Members)}
+	if known.Attempt != "" {
+		f.mark = mark(known.Attempt)
+	}
+	return f
+}
+
+// look returns those of the family that live, oldest first.
+//
+// Deadman itself is never among them, even where the agent started it, nor is
+// what descends from it, unless it is the agent's in its own right.
+func (f *family) look() ([]proc.Stat, error) {
+	table, err := proc.Scan()
+	if err != nil {
+		return nil, err
+	}
+	self := os.Getpid()
+	in := make(map[int]bool)
+	for _, h := range f.heads {
+		s, _ := table.Get(h.PID)
+		if s.Process != h || h.IsZero() {
+			continue
+		}
+		in[h.PID] = true
+		// A leader's session and group are its own. A session that the agent merely
+		// lives in may be a person's login.
+		for _, o := range table.Where(func(o proc.Stat) bool {
+			return o.Session == h.PID || o.Group == h.PID
+		}) {
+			in[o.PID] = true
+		}
+	}
+	if f.mark != "" {
+		for _, s := range table.Where(func(proc.Stat) bool { return true }) {
+			if carries, _ := proc.Carries(s.PID, f.mark); carries {
+				in[s.PID] = true
+			}
+		}
+	}
+	delete(in, self)
+	// One generation a round.
+	for added := true; added; {
+		added = false
+		for _, s := range table.Where(func(s proc.Stat) bool { return !in[s.PID] && in[s.Parent] && s.PID != self }) {
+			in[s.PID], added = true, true
+		}
+	}
+	members := table.Where(func(s proc.Stat) bool { return in[s.PID] })
+	for _, s := range members {
+		if !slices.Contains(f.heads, s.Process) {
+			f.heads = append(f.heads, s.Process)
+		}
+	}
+	return members, nil
+}
+
+func processes(some []proc.Stat) []deadman.Process {
+	var out []deadman.Process
+	for _, s := range some {
+		out = append(out, s.Process)
+	}
+	return out
+}
