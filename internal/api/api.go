@@ -1,0 +1,173 @@
+// Package api holds what the program says of itself to other programs: the
+// objects behind --json, and behind every table on the terminal. Fields are
+// added, never renamed; a change that would break a reader raises Schema.
+package api
+
+import (
+	"time"
+
+	"deadman"
+)
+
+// Schema is the version of these objects.
+const Schema = 1
+
+// Exit statuses of the program; each command's help lists its own.
+const (
+	ExitOK      = 0
+	ExitFailed  = 1  // an agent is down or was not brought back, or a command failed
+	ExitUsage   = 2  // bad flag, unknown agent, bad config
+	ExitUnknown = 3  // cannot tell
+	ExitBusy    = 75 // another deadman is recovering it
+)
+
+// Report is one object for all agents: `check --json` and `status --json`.
+type Report struct {
+	Schema int     `json:"schema"`
+	Agents []Agent `json:"agents"`
+}
+
+// Agent is one agent at a glance.
+type Agent struct {
+	Name  string        `json:"name"`
+	State deadman.Phase `json:"state"`
+	// Exit is this agent's share in the exit status of `check`.
+	Exit      int      `json:"exit"`
+	KnownGood *Config  `json:"known_good,omitempty"`
+	Live      *Config  `json:"live,omitempty"`
+	Process   *Process `json:"process,omitempty"`
+	// Cause is why it died, Reason why what was done was done, Action the last
+	// deed of this round.
+	Cause  deadman.Cause  `json:"cause,omitempty"`
+	Reason deadman.Reason `json:"reason,omitempty"`
+	Action string         `json:"action,omitempty"`
+	// Since is when State was entered, Next when something is due without
+	// anything happening (a backoff gap, the end of a pause).
+	Since time.Time `json:"since,omitzero"`
+	Next  time.Time `json:"next,omitzero"`
+	// Proof says what stands between the live config and its promotion, in a
+	// word of lifecycle.Evidence or a short sentence; empty when it is proven.
+	Proof string `json:"proof,omitempty"`
+	// Findings are what a person should know, a line each, without values.
+	Findings []string `json:"findings,omitempty"`
+	// Fresh are the findings and deeds of this very round; what check prints.
+	Fresh []string `json:"fresh,omitempty"`
+	// Undo is the one command that undoes the rollback in hand.
+	Undo     string  `json:"undo,omitempty"`
+	Incident string  `json:"incident,omitempty"`
+	Checks   []Check `json:"checks,omitempty"`
+	// LastCheck is when the last round ended.
+	LastCheck time.Time `json:"last_check,omitzero"`
+	// Watched: a live `deadman watch` guards it.
+	Watched bool `json:"watched,omitempty"`
+}
+
+// Config is one version of an agent's config set.
+type Config struct {
+	ID       string           `json:"id,omitempty"`
+	Hash     string           `json:"hash,omitempty"`
+	Standing deadman.Standing `json:"standing,omitempty"`
+	// Provisional: known good without proof.
+	Provisional bool `json:"provisional,omitempty"`
+}
+
+// Process is an agent's main process.
+type Process struct {
+	PID   int       `json:"pid"`
+	Start time.Time `json:"start,omitzero"`
+}
+
+// Check is the last attempt of one check.
+type Check struct {
+	Name   string         `json:"name"`
+	Level  deadman.Level  `json:"level"`
+	Result deadman.Result `json:"result"`
+	Detail string         `json:"detail,omitempty"`
+}
+
+// Entry is one record: a line of `history --json`.
+type Entry struct {
+	ID       int64     `json:"id"`
+	Time     time.Time `json:"time"`
+	Agent    string    `json:"agent"`
+	Incident string    `json:"incident,omitempty"`
+	Kind     string    `json:"kind"`
+	Cause    string    `json:"cause,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+	Snapshot string    `json:"snapshot,omitempty"`
+	OldHash  string    `json:"old_config_hash,omitempty"`
+	NewHash  string    `json:"new_config_hash,omitempty"`
+	Outcome  string    `json:"outcome,omitempty"`
+	// Detail is a short line without values; Reverted are key paths.
+	Detail   string   `json:"detail,omitempty"`
+	Reverted []string `json:"reverted,omitempty"`
+}
+
+// Explanation is why one thing was decided: `explain ID --json`.
+type Explanation struct {
+	Entry Entry `json:"entry"`
+	// Rule is the sentence behind the reason.
+	Rule string `json:"rule,omitempty"`
+	// Evidence is what was known, a line each.
+	Evidence []string `json:"evidence,omitempty"`
+	// Considered are the rules that were asked before and did not hold; had one
+	// held, it would have decided instead.
+	Considered []Rule `json:"considered,omitempty"`
+	// Timeline is the rest of the incident.
+	Timeline []Entry `json:"timeline,omitempty"`
+	// Undo is the one command that undoes it, if it is a rollback.
+	Undo string `json:"undo,omitempty"`
+}
+
+// Rule is a reason with its sentence.
+type Rule struct {
+	Reason string `json:"reason"`
+	Rule   string `json:"rule"`
+}
+
+// Snapshot is one stored version: `snapshots --json`.
+type Snapshot struct {
+	ID          string           `json:"id"`
+	Agent       string           `json:"agent"`
+	Created     time.Time        `json:"created"`
+	Seen        time.Time        `json:"seen,omitzero"`
+	Standing    deadman.Standing `json:"standing"`
+	KnownGood   bool             `json:"known_good,omitempty"`
+	Provisional bool             `json:"provisional,omitempty"`
+	Live        bool             `json:"live,omitempty"`
+	Pinned      bool             `json:"pinned,omitempty"`
+	Hash        string           `json:"hash"`
+	Evidence    string           `json:"evidence,omitempty"`
+	Members     []Member         `json:"members,omitempty"`
+	History     []string         `json:"history,omitempty"`
+	Proofs      []string         `json:"proofs,omitempty"`
+}
+
+// Member is one file of a snapshot.
+type Member struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Mode   string `json:"mode"` // four octal digits
+	Owner  string `json:"owner"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// Difference is what differs in one file between two versions: `diff`. Keys
+// are paths, never values; Text is a unified diff and only filled when a
+// person asks for it on the terminal.
+type Difference struct {
+	Name string   `json:"name"`
+	Kind string   `json:"kind"` // added, removed, changed, metadata
+	Keys []string `json:"keys,omitempty"`
+	Text string   `json:"text,omitempty"`
+}
+
+// Finding is one line of `doctor`.
+type Finding struct {
+	// Level is ok, warn or bad; a bad one makes doctor exit 1.
+	Level   string `json:"level"`
+	Subject string `json:"subject"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
