@@ -22,6 +22,10 @@ type SyntaxError struct {
 	Line, Column int
 	// Message says what is wrong, e.g. "a string is not closed".
 	Message string
+	// Duplicate: nothing is wrong but that a key is given twice. JSON, JSON5
+	// and env have readers by the dozen that take the last one without a word,
+	// so of those formats it does not say that an agent cannot start.
+	Duplicate bool
 }
 
 func (e *SyntaxError) Error() string {
@@ -174,4 +178,11 @@ func position(src []byte, offset int) (line, column int) {
 func syntaxError(src []byte, offset int, message string) *SyntaxError {
 	line, column := position(src, offset)
 	return &SyntaxError{Line: line, Column: column, Message: message}
+}
+
+// duplicateError says where a key is given for the second time.
+func duplicateError(src []byte, offset int) *SyntaxError {
+	e := syntaxError(src, offset, "a key is given twice")
+	e.Duplicate = true
+	return e
 }

@@ -23,6 +23,7 @@ func parseEnv(src []byte) (*node, error) {
 	p := &envParser{src: src, pos: len(src) - len(bytes.TrimPrefix(src, []byte(byteOrderMark)))}
 	root := &node{kind: mapNode}
 	seen := make(map[string]bool)
+	twice := -1
 	for {
 		p.skip(" \t\r\n\f\v")
 		if p.pos == len(src) {
@@ -36,11 +37,14 @@ func parseEnv(src []byte) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if seen[m.key] {
-			return nil, syntaxError(src, m.start, "a key is given twice")
+		if seen[m.key] && twice < 0 {
+			twice = m.start
 		}
 		seen[m.key] = true
 		root.members = append(root.members, m)
+	}
+	if twice >= 0 {
+		return nil, duplicateError(src, twice)
 	}
 	if len(root.members) == 0 {
 		return nil, nil

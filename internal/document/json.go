@@ -15,6 +15,9 @@ type jsonParser struct {
 	pos    int
 	strict bool
 	depth  int
+	// twice is where a key is given for the second time, -1 for nowhere. What
+	// else is wrong goes first.
+	twice int
 }
 
 // jsonFailure carries a syntax error out of the recursion.
@@ -24,7 +27,7 @@ type jsonFailure struct {
 }
 
 func parseJSON(src []byte, strict bool) (root *node, err error) {
-	p := &jsonParser{src: src, strict: strict}
+	p := &jsonParser{src: src, strict: strict, twice: -1}
 	defer func() {
 		switch failure := recover().(type) {
 		case nil:
@@ -39,6 +42,9 @@ func parseJSON(src []byte, strict bool) (root *node, err error) {
 	p.space()
 	if p.pos < len(src) {
 		p.fail(p.pos, "there is more after the end of the value")
+	}
+	if p.twice >= 0 {
+		return nil, duplicateError(src, p.twice)
 	}
 	return root, nil
 }
@@ -115,8 +121,8 @@ func (p *jsonParser) object(n *node) {
 			p.fail(p.pos, "a key in double quotes is expected")
 		}
 		m.end = p.pos
-		if seen[m.key] {
-			p.fail(m.start, "a key is given twice")
+		if seen[m.key] && p.twice < 0 {
+			p.twice = m.start
 		}
 		seen[m.key] = true
 		p.space()

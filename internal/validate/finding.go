@@ -37,6 +37,8 @@ const (
 	KindShrank Kind = "shrank"
 	// KindKeysLost: a top-level key of the known good is gone.
 	KindKeysLost Kind = "keys-lost"
+	// KindDuplicateKey: a key is given twice.
+	KindDuplicateKey Kind = "duplicate-key"
 	// KindMissing: a file of the known good is gone.
 	KindMissing Kind = "missing"
 )

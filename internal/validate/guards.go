@@ -2,6 +2,7 @@ package validate
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -27,7 +28,8 @@ const shrinkFloor = 64
 //   - half the known good's size or less (incidents 15, 25, 26), if that was
 //     at least 64 bytes;
 //   - a top-level key of the known good gone (incident 30), one finding a key;
-//   - a redaction placeholder as a value (incidents 33, 34).
+//   - a redaction placeholder as a value (incidents 33, 34);
+//   - a key given twice, where Syntax lets that pass.
 //
 // An empty file is reported as that alone.
 func Guards(candidate, knownGood []File) []Finding {
@@ -80,6 +82,10 @@ func guard(f File, known *File) (out []Finding) {
 		for _, key := range lostKeys(f, *known) {
 			report(KindKeysLost, key, "the key is gone since the known good")
 		}
+	}
+	var bad *document.SyntaxError
+	if _, err := document.Parse(f.Format, f.Bytes); errors.As(err, &bad) && toleratedDuplicate(f.Format, bad) {
+		out = append(out, Finding{Kind: KindDuplicateKey, File: f.Name, Line: bad.Line, Column: bad.Column, Message: bad.Message})
 	}
 	return append(out, placeholders(f)...)
 }

@@ -45,6 +45,8 @@ func TestGuardsAgainstKnownGood(t *testing.T) {
 			[]string{"shrank openclaw.json", "keys-lost openclaw.json x"}},
 		{"incident 30: keys the writer does not own", []validate.File{file("config.toml", "[tui]\n"+strings.Repeat("# padding\n", 50))}, []validate.File{file("config.toml", codex)},
 			[]string{"keys-lost config.toml approval_policy", "keys-lost config.toml mcp_servers", "keys-lost config.toml model"}},
+		{"a key twice in .env", []validate.File{file(".env", "A=1\nA=2\n")}, nil, []string{"duplicate-key .env"}},
+		{"a key twice in JSON", []validate.File{file("a.json", `{"a":1,"a":2}`)}, nil, []string{"duplicate-key a.json"}},
 		{"keys won are fine", []validate.File{file("a.yaml", "a: 1\nb: 2\n")}, []validate.File{file("a.yaml", "a: 1\n")}, nil},
 		{"incident 11: a token gone from .env", []validate.File{file("c.yaml", "a: 1\n"), file(".env", "A=1\n")}, []validate.File{file(".env", "A=1\nDISCORD_BOT_TOKEN=2\n"), file("c.yaml", "a: 1\n")},
 			[]string{"keys-lost .env DISCORD_BOT_TOKEN"}},

@@ -1,0 +1,111 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"deadman"
+	"deadman/internal/api"
+	"deadman/internal/config"
+	"deadman/internal/restore"
+)
+
+// Check makes one round on each agent, all at once, and carries every recovery
+// to where a one-shot may end. Where a live watch guards an agent it is asked
+// instead; wait bounds how long another actor is waited for.
+func (d *Daemon) Check(ctx context.Context, names []string, wait time.Duration) (api.Report, error) {
+	agents, err := d.agents(names)
+	if err != nil {
+		return api.Report{}, err
+	}
+	report := api.Report{Schema: api.Schema, Agents: make([]api.Agent, len(agents))}
+	var all sync.WaitGroup
+	for i, a := range agents {
+		all.Go(func() { report.Agents[i] = d.checkOne(ctx, a, wait) })
+	}
+	all.Wait()
+	return report, nil
+}
+
+// checkOne makes one round on one agent.
+func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duration) api.Agent {
+	l, err := acquire(d.agentDir(a.Name), a.Name, false, wait)
+	var busy *BusyError
+	if errors.As(err, &busy) {
+		if readActor(d.agentDir(a.Name)).Watch {
+			return d.ask(ctx, a, "check", Arg{}, max(wait, askTime))
+		}
+		return api.Agent{Name: a.Name, Exit: api.ExitBusy, Findings: []string{busy.Error()}}
+	}
+	if err != nil {
+		return broken(a, err)
+	}
+	defer l.release()
+	k, err := d.newKeeper(ctx, a.Name)
+	if err != nil {
+		return broken(a, err)
+	}
+	defer k.close()
+	orphan := a.Supervisor.Child != nil
+	if orphan {
+		// Nobody would own what a one-shot starts.
+		k.guard.Policy.Observe = true
+	}
+	err = k.guard.Once(ctx)
+	k.world.tick()
+	r := k.report()
+	if err != nil {
+		r.Exit = api.ExitFailed
+		r.Findings = append(r.Findings, err.Error())
+	}
+	if orphan && r.State == deadman.Dead {
+		r.Exit = api.ExitUnknown
+		r.Findings = append(r.Findings, "it is a child, which only `deadman watch` or `deadman run` can start")
+	}
+	if k.journal.written > 0 {
+		if err := d.deliver(ctx); err != nil {
+			r.Findings = append(r.Findings, err.Error())
+		}
+	}
+	return r
+}
+
+// broken is the report on an agent that could not be looked at.
+func broken(a config.Agent, err error) api.Agent {
+	return api.Agent{Name: a.Name, Exit: api.ExitFailed, Findings: []string{err.Error()}}
+}
+
+// Finish completes a restore that was interrupted, and does nothing else: for
+// ExecStartPre, so that no supervisor ever starts an agent on half a set.
+func (d *Daemon) Finish(ctx context.Context, name string) error {
+	if _, err := d.agent(name); err != nil {
+		return err
+	}
+	l, err := acquire(d.agentDir(name), name, false, 0)
+	var busy *BusyError
+	if errors.As(err, &busy) {
+		return nil // Whoever has it in hand is finishing it.
+	}
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	plan, ok, err := restore.Load(d.agentDir(name))
+	if err != nil || !ok {
+		return err
+	}
+	store, err := d.store(name)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	// The plan stays where it is: the guard that takes up the recovery finds it
+	// carried out, and says so in its own record.
+	if _, err := restore.Execute(ctx, plan, store); err != nil {
+		return fmt.Errorf("cannot finish putting back %s: %w", plan.Snapshot, err)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"deadman/internal/config"
+	"deadman/internal/record"
+	"deadman/internal/snapshot"
+)
+
+// Daemon is the program on one config. Opening it touches nothing.
+type Daemon struct {
+	cfg     config.Config
+	opts    Options
+	journal *record.Journal
+}
+
+// Options are what is not the config's to say.
+type Options struct {
+	// ConfigPath is shown in hints and re-read by a reload.
+	ConfigPath string
+	// RuntimeDir is the last resort of the journal: /run/deadman or
+	// $XDG_RUNTIME_DIR/deadman.
+	RuntimeDir string
+	// By names the person or program that speaks, for the record.
+	By string
+}
+
+// Open returns the program on cfg.
+func Open(cfg config.Config, opts Options) *Daemon {
+	return &Daemon{cfg: cfg, opts: opts, journal: record.NewJournal(cfg.StateDir, opts.RuntimeDir)}
+}
+
+// Close closes what was opened on the way.
+func (d *Daemon) Close() error { return d.journal.Close() }
+
+// UnknownAgentError is that no agent has this name.
+type UnknownAgentError struct {
+	Name  string
+	Known []string
+}
+
+func (e *UnknownAgentError) Error() string { return fmt.Sprintf("cannot find agent %q", e.Name) }
+
+// Hint says which there are.
+func (e *UnknownAgentError) Hint() string {
+	if len(e.Known) == 0 {
+		return "the config has no agents; see deadman init"
+	}
+	return fmt.Sprintf("the config has %s", join(e.Known))
+}
+
+// agent returns the config of the agent with this name.
+func (d *Daemon) agent(name string) (config.Agent, error) {
+	known := make([]string, 0, len(d.cfg.Agents))
+	for _, a := range d.cfg.Agents {
+		if a.Name == name {
+			return a, nil
+		}
+		known = append(known, a.Name)
+	}
+	return config.Agent{}, &UnknownAgentError{Name: name, Known: known}
+}
+
+// agents returns those with these names, or all.
+func (d *Daemon) agents(names []string) ([]config.Agent, error) {
+	if len(names) == 0 {
+		return d.cfg.Agents, nil
+	}
+	var agents []config.Agent
+	for _, name := range names {
+		a, err := d.agent(name)
+		if err != nil {
+			return nil, err
+		}
+		agents = append(agents, a)
+	}
+	return agents, nil
+}
+
+// agentDir is <state>/agents/<agent>.
+func (d *Daemon) agentDir(name string) string {
+	return filepath.Join(d.cfg.StateDir, "agents", name)
+}
+
+// store opens an agent's snapshots; the caller closes it.
+func (d *Daemon) store(name string) (*snapshot.Store, error) {
+	return snapshot.Open(d.agentDir(name), name)
+}
+
+// lastCheck is when the last round on an agent ended, zero if never.
+func (d *Daemon) lastCheck(name string) time.Time {
+	info, err := os.Stat(filepath.Join(d.agentDir(name), "last-check"))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime().UTC()
+}
+
+func join(names []string) string {
+	text := ""
+	for i, name := range names {
+		switch {
+		case i > 0 && i == len(names)-1:
+			text += " and "
+		case i > 0:
+			text += ", "
+		}
+		text += name
+	}
+	return text
+}

@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"deadman/internal/record"
+	"deadman/internal/sink/requestlog"
+)
+
+// requestLogSink is the name of its cursor.
+const requestLogSink = "request_log"
+
+// deliveryMax bounds one delivery.
+const deliveryMax = 500
+
+// deliver brings the rows of request_log up to date. A sink that is down loses
+// nothing: its cursor stays where it is.
+func (d *Daemon) deliver(ctx context.Context) error {
+	log, err := d.journal.Log()
+	if err != nil {
+		return fmt.Errorf("cannot deliver to request_log: %w", err)
+	}
+	for {
+		cursor, err := log.Cursor(ctx, requestLogSink)
+		if err != nil {
+			return err
+		}
+		last, n := cursor, 0
+		var rows []requestlog.Row
+		for e, err := range log.Entries(ctx, record.Query{After: cursor, Limit: deliveryMax}) {
+			if err != nil {
+				return err
+			}
+			last = e.ID
+			n++
+			if row, ok := requestRow(e); ok {
+				rows = append(rows, row)
+			}
+		}
+		if len(rows) > 0 {
+			if err := requestlog.Deliver(ctx, d.cfg.RequestLog, rows); err != nil {
+				return fmt.Errorf("cannot deliver to request_log: %w", err)
+			}
+		}
+		if last > cursor {
+			if err := log.Advance(ctx, requestLogSink, last); err != nil {
+				return err
+			}
+		}
+		if n < deliveryMax {
+			return nil
+		}
+	}
+}
+
+// requestRow is the row of an entry, if it has one.
+func requestRow(e record.Entry) (requestlog.Row, bool) {
+	switch e.Kind {
+	case kindRollback, kindRestart, kindFailed:
+	default:
+		return requestlog.Row{}, false
+	}
+	var body entryBody
+	if err := json.Unmarshal(e.Body, &body); err != nil {
+		body = entryBody{}
+	}
+	return requestlog.Row{
+		Time: e.Time, Agent: e.Agent, Event: e.Kind, ConfigPath: body.ConfigPath,
+		Duration: time.Duration(body.DurationMS) * time.Millisecond, OK: e.Outcome == "success",
+		OldHash: e.OldHash, NewHash: e.NewHash, Cause: e.Cause, Reason: e.Reason, Snapshot: e.Snapshot, Record: e.ID,
+	}, true
+}
+
+// deliveryRetry is how long a sink that failed is left alone.
+const deliveryRetry = 30 * time.Second
+
+// deliverAlways delivers whenever kicked, and again after a failure, until ctx
+// ends. It is in nobody's way.
+func (d *Daemon) deliverAlways(ctx context.Context, kick <-chan struct{}, warn func(error)) {
+	for {
+		var again <-chan time.Time
+		if err := d.deliver(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			warn(err)
+			again = time.After(deliveryRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-kick:
+		case <-again:
+		}
+	}
+}

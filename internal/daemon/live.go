@@ -1,0 +1,192 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"deadman"
+	"deadman/internal/document"
+	"deadman/internal/lifecycle"
+	"deadman/internal/snapshot"
+	"deadman/internal/validate"
+)
+
+// readLive reads the config on disk, and judges it if it is not what was seen
+// last.
+func (w *world) readLive(ctx context.Context, s lifecycle.State) lifecycle.Live {
+	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	if err != nil {
+		w.last.problem = err
+		return lifecycle.Live{Unreadable: true}
+	}
+	for _, m := range look.Members {
+		if m.Type == snapshot.Dir {
+			for _, set := range w.sets {
+				if set.Label == m.Set {
+					w.last.dirs = append(w.last.dirs, filepath.Join(set.Root, m.Path))
+				}
+			}
+		}
+	}
+	live := w.facts(look)
+	seen := s.Seen.Live
+	if seen.Hash == live.Hash && seen.Valid != deadman.Unknown && seen.Valid != deadman.Unhealthy && !seen.Held {
+		live.Valid, live.Bad, live.Cured = seen.Valid, seen.Bad, seen.Cured
+		return live
+	}
+	w.judge(ctx, look, &live)
+	return live
+}
+
+// facts are what a look itself tells.
+func (w *world) facts(look *snapshot.Look) lifecycle.Live {
+	live := lifecycle.Live{
+		Config:  lifecycle.Config{Hash: look.Hash, Identity: look.Identity},
+		Inodes:  inodes(look),
+		Written: look.Written.UTC().Round(0),
+		Changed: look.Changed.UTC().Round(0),
+	}
+	settle := time.Duration(0)
+	for _, set := range w.agent.Config {
+		settle = max(settle, set.Settle)
+	}
+	live.Settled = time.Since(look.Written) >= settle
+	return live
+}
+
+// inodes fingerprints which inodes a look read.
+func inodes(look *snapshot.Look) string {
+	h := fnv.New64a()
+	for _, m := range look.Members {
+		fmt.Fprintf(h, "%d:%d ", m.Device, m.Inode)
+	}
+	for _, r := range look.Roots {
+		fmt.Fprintf(h, "%d:%d ", r.Device, r.Inode)
+	}
+	return strconv.FormatUint(h.Sum64(), 16)
+}
+
+// judge asks whether a look would load, whether a guard objects, and what the
+// store remembers of it.
+func (w *world) judge(ctx context.Context, look *snapshot.Look, live *lifecycle.Live) {
+	files := w.files(look.Members, func(name string) []byte { return look.Bytes(name) })
+	findings := validate.Syntax(files)
+	live.Valid = deadman.Healthy
+	if len(findings) > 0 {
+		live.Valid = deadman.Unhealthy
+	}
+	var good []validate.File
+	known, ok, err := w.store.KnownGood()
+	if err == nil && ok && known.Hash != look.Hash {
+		good = w.files(known.Members, func(name string) []byte {
+			bytes, err := w.store.ReadFile(known.ID, name)
+			if err != nil {
+				return nil
+			}
+			return bytes
+		})
+	}
+	if !ok || known.Hash != look.Hash {
+		guards := validate.Guards(files, good)
+		live.Held = len(guards) > 0
+		findings = append(findings, guards...)
+	}
+	if !ok && len(look.Missing) > 0 {
+		// With nothing to compare with, a file that the config spells out and
+		// that is not there makes this no version to go back to.
+		live.Valid = deadman.Unhealthy
+		for _, name := range look.Missing {
+			findings = append(findings, validate.Finding{Kind: validate.KindMissing, File: name, Message: "does not exist"})
+		}
+	}
+	if live.Valid == deadman.Healthy && len(w.agent.Validate) > 0 {
+		if finding, ok := w.validator(ctx, look); !ok {
+			findings = append(findings, finding)
+			live.Valid = deadman.Unhealthy
+			if finding.Kind == validate.KindCommandUnknown {
+				live.Valid = deadman.Unknown
+			}
+		}
+	}
+	if same, err := w.store.ByIdentity(look.Identity); err == nil {
+		for _, m := range same {
+			live.Bad = live.Bad || m.Standing == deadman.Bad
+			live.Cured = max(live.Cured, m.Cured)
+			if m.Standing == deadman.Proven {
+				// A person vouched for it, or a start did.
+				live.Held = false
+			}
+		}
+	}
+	w.last.findings = findings
+}
+
+// files are the members that can be judged by their content.
+func (w *world) files(members []snapshot.Member, bytes func(string) []byte) []validate.File {
+	var files []validate.File
+	for _, m := range members {
+		if m.Type == snapshot.Dir || m.Reads {
+			continue
+		}
+		files = append(files, validate.File{Name: m.Name(), Format: w.format(m), Bytes: bytes(m.Name()), Link: m.Type == snapshot.Link})
+	}
+	return files
+}
+
+// format is what a member is to be parsed as.
+func (w *world) format(m snapshot.Member) document.Format {
+	for _, set := range w.sets {
+		if set.Label != m.Set {
+			continue
+		}
+		if f, ok := set.Formats[m.Path]; ok {
+			return f
+		}
+	}
+	return document.FormatOf(m.Path)
+}
+
+// validator runs the user's validator on a copy of the look if it asks for a
+// directory, and on the live files if not.
+func (w *world) validator(ctx context.Context, look *snapshot.Look) (validate.Finding, bool) {
+	dir, err := w.writeOut(look)
+	if err != nil {
+		return validate.Finding{Kind: validate.KindCommandUnknown, Message: "no copy could be made for it: " + err.Error()}, false
+	}
+	defer os.RemoveAll(dir)
+	return validate.Command(ctx, w.agent.Validate, dir, nil, w.agent.StartTimeout)
+}
+
+// writeOut writes a look into a new directory of ours, for a validator. With
+// several sets each is beneath its label.
+func (w *world) writeOut(look *snapshot.Look) (string, error) {
+	dir, err := os.MkdirTemp(w.dir, ".validate-")
+	if err != nil {
+		return "", err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return dir, err
+	}
+	defer root.Close()
+	for _, m := range look.Members {
+		switch m.Type {
+		case snapshot.Dir:
+			err = root.MkdirAll(m.Name(), 0o700)
+		case snapshot.File:
+			if err = root.MkdirAll(filepath.Dir(m.Name()), 0o700); err == nil {
+				err = root.WriteFile(m.Name(), look.Bytes(m.Name()), 0o600)
+			}
+		}
+		if err != nil {
+			_ = os.RemoveAll(dir)
+			return "", err
+		}
+	}
+	return dir, nil
+}

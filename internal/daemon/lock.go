@@ -1,0 +1,88 @@
+package daemon
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"deadman"
+	"deadman/internal/proc"
+)
+
+// actor is who holds an agent's lock: what others need to know to wait for it
+// or to ask it.
+type actor struct {
+	Process deadman.Process `json:"process"`
+	// Watch: it goes on for ever, and listens to the inbox.
+	Watch bool `json:"watch,omitempty"`
+}
+
+// lock makes this process the one actor of an agent.
+type lock struct {
+	dir  string
+	file *flock.Flock
+}
+
+// BusyError is that another deadman has the agent in hand.
+type BusyError struct {
+	Agent string
+	PID   int
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("cannot act on %s: deadman %d has it in hand", e.Agent, e.PID)
+}
+
+// Hint says how to wait.
+func (e *BusyError) Hint() string { return "wait for it with --wait 30s" }
+
+// acquire takes the lock of the agent in dir, waiting at most wait for it. When
+// another holds it the error is a *BusyError.
+func acquire(dir, agent string, watch bool, wait time.Duration) (*lock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of %s: %v", agent, err)
+	}
+	l := &lock{dir: dir, file: flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))}
+	deadline := time.Now().Add(wait)
+	for {
+		ok, err := l.file.TryLock()
+		if err != nil {
+			return nil, fmt.Errorf("cannot lock %s: %v", agent, err)
+		}
+		if ok {
+			break
+		}
+		if !time.Now().Before(deadline) {
+			return nil, &BusyError{Agent: agent, PID: readActor(dir).Process.PID}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	self, err := proc.Look(os.Getpid())
+	if err == nil && watch {
+		text, _ := json.Marshal(actor{Process: self, Watch: watch})
+		_ = os.WriteFile(filepath.Join(dir, "actor"), text, 0o600) // Advice to others; the lock is what counts.
+	}
+	return l, nil
+}
+
+// release lets go of the agent.
+func (l *lock) release() {
+	if readActor(l.dir).Process.PID == os.Getpid() {
+		_ = os.Remove(filepath.Join(l.dir, "actor"))
+	}
+	_ = l.file.Unlock()
+}
+
+// readActor says who holds the lock of the agent in dir, as far as is known.
+func readActor(dir string) actor {
+	var a actor
+	text, err := os.ReadFile(filepath.Join(dir, "actor"))
+	if err != nil || json.Unmarshal(text, &a) != nil || proc.Alive(a.Process) != deadman.Running {
+		return actor{}
+	}
+	return a
+}

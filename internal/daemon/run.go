@@ -1,0 +1,156 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"deadman"
+	"deadman/internal/lifecycle"
+	"deadman/internal/proc"
+)
+
+// Run starts and guards one child agent in the foreground until a signal comes
+// or it ends as planned. Signals are forwarded to it, and the exit status is
+// its own. What it prints goes to out.
+func (d *Daemon) Run(ctx context.Context, name string, signals <-chan os.Signal, out io.Writer, warn func(string)) (int, error) {
+	a, err := d.agent(name)
+	if err != nil {
+		return 0, err
+	}
+	if a.Supervisor.Child == nil {
+		return 0, &saidError{fmt.Sprintf("cannot run %s: its supervisor is not child", name), "deadman watch guards agents that something else starts"}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	w := &watch{d: d, warn: warn, kick: make(chan struct{}, 1)}
+	l, err := acquire(d.agentDir(name), name, true, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer l.release()
+	k, err := d.newKeeper(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	defer k.close()
+	ears, err := listen(d.agentDir(name), warn)
+	if err != nil {
+		return 0, err
+	}
+	defer ears.close()
+
+	go follow(ctx, filepath.Join(k.world.dir, "output.log"), out)
+	if in, err := k.world.sup.Inspect(ctx); err == nil && in.Presence == deadman.Gone {
+		if err := k.guard.Resume(ctx); err != nil {
+			return 0, err
+		}
+		if err := k.guard.Hear(ctx, lifecycle.Word{Verb: lifecycle.StartNow}); err != nil {
+			return 0, err
+		}
+	}
+	end := make(chan int, 1)
+	guarded := make(chan error, 1)
+	go func() {
+		guarded <- w.loop(ctx, k, ears, func() {
+			if k.guard.State.Phase == deadman.Stopped && k.world.planned(k.world.last.process.Exit) {
+				select {
+				case end <- exitCode(k.world.last.process.Exit):
+				default:
+				}
+			}
+		})
+	}()
+	go d.deliverAlways(ctx, w.kick, func(err error) { warn(err.Error()) })
+	select {
+	case code := <-end:
+		stop()
+		<-guarded
+		return code, d.deliver(context.WithoutCancel(ctx))
+	case err := <-guarded:
+		return 0, err
+	case sig := <-signals:
+		stop()
+		if err := <-guarded; err != nil && !errors.Is(err, context.Canceled) {
+			warn(err.Error())
+		}
+		return k.endWith(sig)
+	}
+}
+
+// endWith forwards the signal that ends us, and ends with the agent.
+func (k *keeper) endWith(sig os.Signal) (int, error) {
+	ctx := context.Background()
+	p := k.guard.State.Life.Process
+	number, _ := sig.(syscall.Signal)
+	if p.IsZero() || proc.Alive(p) != deadman.Running {
+		return 128 + int(number), nil
+	}
+	limit, cancel := context.WithTimeout(ctx, k.world.agent.KillDelay)
+	defer cancel()
+	ended := proc.Watch(limit, p)
+	if err := proc.Signal(p, number); err != nil && !errors.Is(err, proc.ErrGone) {
+		return 0, err
+	}
+	exit, ok := <-ended
+	// Recorded as a person's stop: whoever comes next leaves it so.
+	if err := k.guard.Hear(ctx, lifecycle.Word{Verb: lifecycle.StopNow}); err != nil {
+		return 0, err
+	}
+	in, err := k.world.sup.Inspect(ctx)
+	switch {
+	case err == nil && in.Exit != "":
+		return exitCode(in.Exit), nil
+	case ok && exit.Known:
+		return exitCode(exit.String()), nil
+	}
+	return 128 + int(number), nil
+}
+
+// exitCode is the status that stands for an end: its own, or 128 and the signal.
+func exitCode(end string) int {
+	var code int
+	if _, err := fmt.Sscanf(end, "exit %d", &code); err == nil {
+		return code
+	}
+	for n := syscall.Signal(1); n < 65; n++ {
+		if strings.HasSuffix(end, (proc.Exit{Known: true, Signal: n}).String()) {
+			return 128 + int(n)
+		}
+	}
+	return 1
+}
+
+// followPoll is how often the agent's output is looked at.
+const followPoll = 100 * time.Millisecond
+
+// follow copies what is written to a log file from now on.
+func follow(ctx context.Context, path string, out io.Writer) {
+	var at int64
+	if info, err := os.Stat(path); err == nil {
+		at = info.Size()
+	}
+	ticker := time.NewTicker(followPoll)
+	defer ticker.Stop()
+	for {
+		if f, err := os.Open(path); err == nil {
+			if info, err := f.Stat(); err == nil && info.Size() < at {
+				at = 0 // It was rotated.
+			}
+			n, _ := io.Copy(out, io.NewSectionReader(f, at, 1<<62))
+			at += n
+			_ = f.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

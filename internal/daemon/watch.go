@@ -1,0 +1,298 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"deadman"
+	"deadman/internal/config"
+	"deadman/internal/guard"
+	"deadman/internal/proc"
+)
+
+// Watch guards all agents until ctx ends. It leaves them running; the next
+// watch adopts them. A value on reload makes it read its config anew with
+// load; a config that is bad in part changes nothing. ready is called when
+// every agent has its guard. warn hears what a person should know.
+func (d *Daemon) Watch(ctx context.Context, reload <-chan struct{}, load func() (config.Config, error), ready func(), warn func(string)) error {
+	w := &watch{d: d, warn: warn, kick: make(chan struct{}, 1), running: make(map[string]*watched)}
+	var sinks sync.WaitGroup
+	sinks.Go(func() { d.deliverAlways(ctx, w.kick, func(err error) { warn(err.Error()) }) })
+	defer sinks.Wait()
+	defer w.stopAll()
+	w.apply(ctx, d.cfg.Agents)
+	ready()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-reload:
+			cfg, err := load()
+			if err != nil {
+				warn("the config was not reloaded: " + err.Error())
+				continue
+			}
+			if cfg.StateDir != d.cfg.StateDir {
+				warn("the config was not reloaded: state-dir changes only with a new start")
+				continue
+			}
+			w.stopChanged(cfg.Agents)
+			d.cfg = cfg
+			w.apply(ctx, cfg.Agents)
+			warn("the config was reloaded")
+		}
+	}
+}
+
+// watch is a Watch in progress.
+type watch struct {
+	d    *Daemon
+	warn func(string)
+	kick chan struct{}
+	// running are the agents that have a guard, by name. Only Watch's own
+	// goroutine uses it.
+	running map[string]*watched
+}
+
+// watched is one agent under watch.
+type watched struct {
+	agent config.Agent
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+// apply gives every agent without a guard one.
+func (w *watch) apply(ctx context.Context, agents []config.Agent) {
+	var opened sync.WaitGroup
+	for _, a := range agents {
+		if w.running[a.Name] != nil {
+			continue
+		}
+		ctx, stop := context.WithCancel(ctx)
+		one := &watched{agent: a, stop: stop, done: make(chan struct{})}
+		w.running[a.Name] = one
+		opened.Add(1)
+		var once sync.Once
+		go func() {
+			defer close(one.done)
+			defer once.Do(opened.Done)
+			w.guardAgent(ctx, a, func() { once.Do(opened.Done) })
+		}()
+	}
+	opened.Wait()
+}
+
+// stopChanged ends the guards of agents that are no more, or are other ones.
+// The agents themselves are left as they are.
+func (w *watch) stopChanged(agents []config.Agent) {
+	for name, one := range w.running {
+		same := false
+		for _, a := range agents {
+			same = same || a.Name == name && reflect.DeepEqual(a, one.agent)
+		}
+		if !same {
+			one.stop()
+			<-one.done
+			delete(w.running, name)
+		}
+	}
+}
+
+func (w *watch) stopAll() { w.stopChanged(nil) }
+
+// busyRetry is how long a watch waits for another actor before it says so and
+// tries again.
+const busyRetry = 5 * time.Second
+
+// guardAgent guards one agent until ctx ends. opened is called after its first
+// round, or when that may take long.
+func (w *watch) guardAgent(ctx context.Context, a config.Agent, opened func()) {
+	for ctx.Err() == nil {
+		err := w.guardOnce(ctx, a, opened)
+		opened()
+		if ctx.Err() != nil {
+			return
+		}
+		w.warn(fmt.Sprintf("%s: %v", a.Name, err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(busyRetry):
+		}
+	}
+}
+
+func (w *watch) guardOnce(ctx context.Context, a config.Agent, opened func()) error {
+	l, err := acquire(w.d.agentDir(a.Name), a.Name, true, busyRetry)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	k, err := w.d.newKeeper(ctx, a.Name)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	ears, err := listen(w.d.agentDir(a.Name), w.warn)
+	if err != nil {
+		return err
+	}
+	defer ears.close()
+	ears.wake <- struct{}{} // What was posted before we listened.
+	return w.loop(ctx, k, ears, opened)
+}
+
+// loop runs the guard of one agent with everything that can wake it.
+func (w *watch) loop(ctx context.Context, k *keeper, ears *ears, opened func()) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	words := make(chan guard.Request)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ears.inbox:
+			}
+			log, err := w.d.journal.Log()
+			if err != nil {
+				continue
+			}
+			requests, err := k.requests(ctx, log)
+			if err != nil {
+				continue
+			}
+			for _, request := range requests {
+				select {
+				case words <- request:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	var following deadman.Process
+	return k.guard.Watch(ctx, ears.wake, words, func(err error) {
+		k.world.tick()
+		if err != nil {
+			// A state that could not be saved, or that somebody else has saved:
+			// begin again from what is stored.
+			stop(err)
+			return
+		}
+		if k.journal.written > 0 {
+			k.journal.written = 0
+			select {
+			case w.kick <- struct{}{}:
+			default:
+			}
+		}
+		for _, e := range k.journal.fresh {
+			if line := freshLine(e); line != "" {
+				w.warn(k.world.agent.Name + ": " + line)
+			}
+		}
+		k.journal.fresh = nil
+		ears.follow(k.world.dirs())
+		if p := k.guard.State.Life.Process; p != following && !p.IsZero() {
+			following = p
+			go func() {
+				if _, ok := <-proc.Watch(ctx, p); ok {
+					ears.ring()
+				}
+			}()
+		}
+		opened()
+	})
+}
+
+// dirs are the directories whose change may be a change of the config.
+func (w *world) dirs() []string {
+	var dirs []string
+	for _, set := range w.sets {
+		dirs = append(dirs, set.Root)
+	}
+	for _, dir := range w.last.dirs {
+		dirs = append(dirs, dir)
+	}
+	return dirs
+}
+
+// ears turn what the kernel tells of files into hints for a guard.
+type ears struct {
+	watcher *fsnotify.Watcher
+	dir     string
+	wake    chan struct{} // something may have changed
+	inbox   chan struct{} // somebody has posted
+	added   map[string]bool
+}
+
+// listen begins to listen to the bell of the agent in dir.
+func listen(dir string, warn func(string)) (*ears, error) {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, fmt.Errorf("cannot watch for changes: %v", err)
+	}
+	if err := watcher.Add(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot watch %s: %v", dir, err), watcher.Close())
+	}
+	e := &ears{watcher: watcher, dir: dir, wake: make(chan struct{}, 1), inbox: make(chan struct{}, 1), added: map[string]bool{}}
+	e.inbox <- struct{}{}
+	go e.run(warn)
+	return e, nil
+}
+
+// settle is how long after a change of the config the guard is woken, so that
+// a burst of them is one look.
+const settle = 200 * time.Millisecond
+
+func (e *ears) run(warn func(string)) {
+	for {
+		select {
+		case ev, ok := <-e.watcher.Events:
+			switch {
+			case !ok:
+				return
+			case filepath.Dir(ev.Name) != e.dir:
+				time.AfterFunc(settle, e.ring)
+			case filepath.Base(ev.Name) == bell:
+				select {
+				case e.inbox <- struct{}{}:
+				default:
+				}
+			}
+		case err, ok := <-e.watcher.Errors:
+			if !ok {
+				return
+			}
+			// Overflow: something may have changed.
+			warn("changes were missed: " + err.Error())
+			e.ring()
+		}
+	}
+}
+
+func (e *ears) ring() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// follow listens to these directories too. One that cannot be watched is
+// polled like everything else.
+func (e *ears) follow(dirs []string) {
+	for _, dir := range dirs {
+		if !e.added[dir] && e.watcher.Add(dir) == nil {
+			e.added[dir] = true
+		}
+	}
+}
+
+func (e *ears) close() { _ = e.watcher.Close() }

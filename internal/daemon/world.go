@@ -1,0 +1,263 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"deadman"
+	"deadman/internal/atomicfile"
+	"deadman/internal/config"
+	"deadman/internal/health"
+	"deadman/internal/lifecycle"
+	"deadman/internal/proc"
+	"deadman/internal/snapshot"
+	"deadman/internal/supervisor"
+	"deadman/internal/validate"
+)
+
+// supervised is what owns an agent's process.
+type supervised interface {
+	Inspect(ctx context.Context) (supervisor.Inspection, error)
+	Family(ctx context.Context) ([]deadman.Process, error)
+	Start(ctx context.Context, attempt string) (deadman.Process, error)
+	Started(ctx context.Context, attempt string) (deadman.Process, bool, error)
+	Stop(ctx context.Context) (supervisor.StopReport, error)
+}
+
+// world is one agent and all that can be done to it.
+type world struct {
+	agent  config.Agent
+	dir    string // <state>/agents/<agent>
+	clock  clock
+	boot   string
+	sets   []snapshot.Set
+	limits snapshot.Limits
+	checks []health.Check
+	store  *snapshot.Store
+	sup    supervised
+	// known points into sup: what it recognises the agent by.
+	known *supervisor.Known
+	// memo is what the directory remembers of the agent's process.
+	memo memo
+
+	// last is the round that was observed last, for reports.
+	last observed
+}
+
+// observed is what a round saw, beyond what the lifecycle needs.
+type observed struct {
+	attempts []health.Attempt
+	process  supervisor.Inspection
+	wall     time.Time // start of the process
+	// problem says why the config could not be read; findings what speaks
+	// against it. Neither holds a value.
+	problem  error
+	findings []validate.Finding
+	// dirs are those that hold members.
+	dirs []string
+}
+
+// memo is kept in the agent's directory and written when the process changes.
+type memo struct {
+	Known supervisor.Known `json:"known"`
+	// Exe is the program file of the process, for its version.
+	Exe string `json:"exe,omitempty"`
+	// Version is that of Process.
+	Version string          `json:"version,omitempty"`
+	Process deadman.Process `json:"process,omitzero"`
+}
+
+// newWorld builds the world of an agent. It touches nothing but the agent's
+// directory in the state directory.
+func (d *Daemon) newWorld(a config.Agent) (*world, error) {
+	boot, err := proc.BootID()
+	if err != nil {
+		return nil, err
+	}
+	w := &world{agent: a, dir: d.agentDir(a.Name), boot: boot, clock: openClock(d.cfg.StateDir, boot), checks: checks(a)}
+	w.sets, w.limits = sets(a)
+	if w.store, err = snapshot.Open(w.dir, a.Name); err != nil {
+		return nil, err
+	}
+	w.memo = readMemo(w.dir)
+	w.sup, w.known = newSupervisor(a, w.dir)
+	*w.known = w.memo.Known
+	return w, nil
+}
+
+func (w *world) close() { _ = w.store.Close() }
+
+// newSupervisor builds what owns the agent's process, and where it looks for
+// what is known.
+func newSupervisor(a config.Agent, dir string) (supervised, *supervisor.Known) {
+	logFile := filepath.Join(dir, "output.log")
+	if c := a.Supervisor.Child; c != nil {
+		s := &supervisor.Child{Argv: c.Argv, Dir: c.Dir, Env: c.Env, LogFile: logFile, KillDelay: a.KillDelay, StateDir: dir, CheckPort: checkPort(a)}
+		return s, &s.Known
+	}
+	c := a.Supervisor.Command
+	s := &supervisor.Command{
+		StartArgv: c.Start, StopArgv: c.Stop,
+		PIDFile: c.Process.PIDFile, Port: c.Process.Port, Argv: c.Process.Argv,
+		StartTimeout: a.StartTimeout, StopTimeout: a.StopTimeout, KillDelay: a.KillDelay,
+		LogFile: logFile,
+	}
+	if s.Port == 0 {
+		s.CheckPort = checkPort(a)
+	}
+	return s, &s.Known
+}
+
+// checkPort is the local port that the agent's checks ask, 0 if they do not
+// agree on one.
+func checkPort(a config.Agent) int {
+	port := 0
+	for _, c := range a.Checks {
+		host, text := "", ""
+		switch {
+		case c.HTTP != nil:
+			u, err := url.Parse(c.HTTP.URL)
+			if err != nil {
+				continue
+			}
+			host, text = u.Hostname(), u.Port()
+		case c.TCP != nil:
+			host, text, _ = net.SplitHostPort(c.TCP.Address)
+		}
+		ip := net.ParseIP(host)
+		n, err := strconv.Atoi(text)
+		if err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			continue
+		}
+		if port != 0 && port != n {
+			return 0
+		}
+		port = n
+	}
+	return port
+}
+
+// Observe makes one round.
+func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round, error) {
+	w.last = observed{}
+	r := lifecycle.Round{Boot: w.boot, Restarts: -1, Previous: w.previous()}
+	var config sync.WaitGroup
+	config.Go(func() { r.Live = w.readLive(ctx, s) })
+	w.inspect(ctx, &r)
+	w.probe(ctx, &r)
+	config.Wait()
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	return r, nil
+}
+
+// previous is when the round before this one ended, on this boot's clock.
+func (w *world) previous() time.Time {
+	info, err := os.Stat(filepath.Join(w.dir, "last-check"))
+	if err != nil {
+		return time.Time{}
+	}
+	at := info.ModTime().UTC()
+	return at.Add(w.clock.Base.Sub(w.clock.Wall))
+}
+
+// tick sets the mtime of last-check: all that a healthy round writes.
+func (w *world) tick() {
+	path := filepath.Join(w.dir, "last-check")
+	now := time.Now()
+	if err := os.Chtimes(path, now, now); errors.Is(err, os.ErrNotExist) {
+		_ = os.WriteFile(path, nil, 0o600)
+	}
+}
+
+// inspect asks the supervisor.
+func (w *world) inspect(ctx context.Context, r *lifecycle.Round) {
+	in, err := w.sup.Inspect(ctx)
+	if err != nil {
+		in = supervisor.Inspection{Presence: deadman.Obscured, Restarts: -1, Detail: err.Error()}
+	}
+	w.last.process = in
+	r.Presence, r.Restarts = in.Presence, in.Restarts
+	r.Stopped = in.Presence == deadman.Gone && w.planned(in.Exit)
+	if in.Presence != deadman.Running {
+		return
+	}
+	r.Process = in.Process
+	now := time.Now().UTC().Round(0)
+	r.StartedAt = proc.WallOf(in.Started, now, proc.Uptime())
+	r.ClockSet = w.clock.wallSet(in.Started)
+	w.last.wall = r.StartedAt
+	w.remember(ctx, in)
+	r.Version = w.memo.Version
+}
+
+// planned reports whether an end ("exit 75") is one that the agent is meant to
+// make. An end that is not known is none.
+func (w *world) planned(exit string) bool {
+	return slices.ContainsFunc(w.agent.PlannedExits, func(code int) bool { return exit == fmt.Sprintf("exit %d", code) })
+}
+
+// remember writes down what the agent is recognised by, when its process is a
+// new one.
+func (w *world) remember(ctx context.Context, in supervisor.Inspection) {
+	if in.Process == w.memo.Process {
+		return
+	}
+	w.memo.Process = in.Process
+	w.known.Process, w.known.Program = in.Process, in.Program
+	if family, err := w.sup.Family(ctx); err == nil {
+		w.known.Members = family
+	}
+	if exe, err := proc.Exe(in.Process.PID); err == nil {
+		w.memo.Exe = exe
+	}
+	w.memo.Version = w.version(ctx)
+	w.saveMemo()
+}
+
+func (w *world) saveMemo() {
+	w.memo.Known = *w.known
+	root, err := os.OpenRoot(w.dir)
+	if err != nil {
+		return // A memo that is lost costs recognition of orphans, not safety.
+	}
+	defer root.Close()
+	text, err := json.Marshal(w.memo)
+	if err == nil {
+		_ = atomicfile.WriteFile(root, "process.json", text, 0o600)
+	}
+}
+
+func readMemo(dir string) memo {
+	var m memo
+	text, err := os.ReadFile(filepath.Join(dir, "process.json"))
+	if err != nil || json.Unmarshal(text, &m) != nil {
+		return memo{}
+	}
+	return m
+}
+
+// port is what the agent listens on, 0 if that is not known.
+func (w *world) port() int {
+	if c := w.agent.Supervisor.Command; c != nil && c.Process.Port != 0 {
+		return c.Process.Port
+	}
+	return checkPort(w.agent)
+}
+
+// token names a start for ever: attempts are counted over the agent's life, and
+// the incident keeps two lives apart if the count was lost.
+func token(s lifecycle.State) string {
+	return fmt.Sprintf("%s-%d", s.Incident.ID, s.Pending.Attempt)
+}

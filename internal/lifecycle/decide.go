@@ -1,0 +1,149 @@
+package lifecycle
+
+import (
+	"slices"
+
+	"deadman"
+)
+
+// choice is what Decide came to: restore target, start on what is there, or
+// give up the ladder.
+type choice struct {
+	restore   bool
+	exhausted bool
+	target    Live
+	reason    deadman.Reason
+	// considered are the rules asked before, which did not hold.
+	considered []deadman.Reason
+}
+
+// curedLimit: so many cured rollbacks away from one version make it bad.
+const curedLimit = 3
+
+// choose decides, in DESIGN's order (section 4, "Decide").
+func (m *machine) choose(o Outcome, live Live, fix bool) choice {
+	inc := m.Incident
+	var considered []deadman.Reason
+	// holds asks one rule, and remembers that it was asked.
+	holds := func(reason deadman.Reason, cond bool) bool {
+		if !cond {
+			considered = append(considered, reason)
+		}
+		return cond
+	}
+	restart := func(reason deadman.Reason) choice {
+		return choice{target: live, reason: reason, considered: considered}
+	}
+	target, haveTarget := m.nextTarget(o.Shelf, live)
+	restore := func(reason deadman.Reason) choice {
+		return choice{restore: true, target: target, reason: reason, considered: considered}
+	}
+	failures := inc.failures(live.Identity)
+	loads := live.Valid != deadman.Unhealthy && !live.Unreadable
+	isKnown := !m.Known.IsZero() && live.Identity == m.Known.Identity
+
+	if holds(deadman.CannotKeep, !o.OK) {
+		return restart(deadman.CannotKeep)
+	}
+	if inc.Exhausted {
+		return restart(deadman.Exhausted)
+	}
+	if c, ok := m.personsChoice(live, restart); ok {
+		c.considered = considered
+		return c
+	}
+	if relapsed := inc.RolledBack && inc.Verified && live.Identity != inc.Target.Identity && !fix; holds(deadman.Relapse, relapsed) {
+		return choice{restore: true, target: inc.Target, reason: deadman.Relapse, considered: considered}
+	}
+	if holds(deadman.LiveIsKnownGood, isKnown && !slices.Contains(inc.Tried, live.Identity) && failures < launchesPerConfig) {
+		return restart(deadman.LiveIsKnownGood)
+	}
+	if holds(deadman.LiveInvalid, !loads && !live.Unreadable && haveTarget) {
+		return restore(deadman.LiveInvalid)
+	}
+	_, out := outside(o.Causes)
+	if holds(deadman.OutsideCause, out) {
+		return restart(deadman.OutsideCause)
+	}
+	if holds(deadman.VersionAndConfigChanged, m.versionToo(o) && !isKnown && !m.policy.AcrossVersions) {
+		return restart(deadman.VersionAndConfigChanged)
+	}
+	if holds(deadman.LiveIsBad, live.Bad && haveTarget) {
+		return restore(deadman.LiveIsBad)
+	}
+	if holds(deadman.ChangedAfterDeath, fix && loads && failures == 0) {
+		return restart(deadman.ChangedAfterDeath)
+	}
+	if !haveTarget {
+		if len(inc.Tried) == 0 && failures < launchesPerConfig {
+			return restart(deadman.NothingStored)
+		}
+		return choice{exhausted: true, reason: deadman.Exhausted, considered: considered}
+	}
+	if inc.Demoted && len(inc.Tried) == 0 && failures == 0 {
+		return restore(deadman.KnownGoodDemoted)
+	}
+	if len(inc.Tried) > 0 || isKnown {
+		return restore(deadman.NextOlder)
+	}
+	if holds(deadman.RollbackFirst, m.policy.First == FirstRollback) {
+		return restore(deadman.RollbackFirst)
+	}
+	fresh := loads && failures == 0
+	if holds(deadman.LiveFirst, m.policy.First == FirstRestart && failures == 0) {
+		return restart(deadman.LiveFirst)
+	}
+	if holds(deadman.NeverReady, inc.Why == deadman.NotReady) {
+		return restore(deadman.NeverReady)
+	}
+	if holds(deadman.NewBoot, inc.NewBoot && fresh) {
+		return restart(deadman.NewBoot)
+	}
+	held := fresh && !live.Held && inc.HeldOn == live.Identity && inc.HeldFor >= m.policy.Probation
+	if holds(deadman.LiveHeldUnderHealth, held) {
+		return restart(deadman.LiveHeldUnderHealth)
+	}
+	if failures > 0 {
+		return restore(deadman.LiveFailed)
+	}
+	return restore(deadman.LiveUnproven)
+}
+
+// personsChoice carries out what a person chose, as the first attempt of the
+// incident that the word opened.
+func (m *machine) personsChoice(live Live, restart func(deadman.Reason) choice) (choice, bool) {
+	inc := m.Incident
+	if inc.Person == "" || !inc.Target.IsZero() {
+		return choice{}, false
+	}
+	reason := deadman.RestoredByPerson
+	switch inc.Person {
+	case StartNow:
+		return restart(deadman.StartedByPerson), true
+	case Rollback:
+		reason = deadman.RolledBackByPerson
+	}
+	if live.Hash == inc.Chose.Hash {
+		return restart(reason), true
+	}
+	return choice{restore: true, target: Live{Config: inc.Chose}, reason: reason}, true
+}
+
+// nextTarget is the best snapshot that has not been tried: the known good
+// first, then older proven ones. Never nothing, never what is already there.
+func (m *machine) nextTarget(shelf []Target, live Live) (Live, bool) {
+	for _, t := range shelf {
+		if t.Identity == live.Identity || t.Snapshot == "" || t.Valid == deadman.Unhealthy ||
+			slices.Contains(m.Incident.Tried, t.Identity) || slices.Contains(m.Barred, t.Identity) {
+			continue
+		}
+		return Live{Config: t.Config, Valid: t.Valid}, true
+	}
+	return Live{}, false
+}
+
+// versionToo reports whether the agent runs a version that the known good was
+// never started with. Where versions are not known it cannot tell: false.
+func (m *machine) versionToo(o Outcome) bool {
+	return o.Version != "" && len(m.Known.Versions) > 0 && !slices.Contains(m.Known.Versions, o.Version)
+}
