@@ -169,6 +169,14 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) lifecycle.Outcome {
 		o.Detail = err.Error()
 		return o
 	}
+	if m.Standing == deadman.Candidate && m.ID != s.Known.Snapshot {
+		// It was live when the agent died.
+		change := snapshot.Change{Time: time.Now().UTC(), Standing: deadman.Suspect, Reason: s.Pending.Reason.String(), Incident: s.Incident.ID, AgentVersion: o.Version}
+		if err := w.store.Mark(m.ID, change); err != nil {
+			o.Detail = err.Error()
+			return o
+		}
+	}
 	o.OK, o.Snapshot = true, m.ID
 	o.Live.Snapshot = m.ID
 	w.retain(s, m.ID)

@@ -23,7 +23,8 @@ const (
 	kindObserved = "observed"
 	kindOutcome  = "outcome"
 	kindFound    = "found"
-	kindPassed   = "passed" // nothing but time
+	kindPassed   = "passed"   // nothing but time
+	kindSnapshot = "snapshot" // of no record: a snapshot that is explained
 
 	// The end of a recovery; these are the rows of request_log.
 	kindRollback = "rollback"
@@ -39,7 +40,7 @@ func Kinds() []string {
 		string(lifecycle.DoKeep), string(lifecycle.DoRestore), string(lifecycle.DoStart),
 		string(lifecycle.Alert), string(lifecycle.Note),
 		string(lifecycle.Pause), string(lifecycle.Resume), string(lifecycle.Accept),
-		kindObserved, kindOutcome, kindFound, kindPassed,
+		kindObserved, kindOutcome, kindFound, kindPassed, kindSnapshot,
 	}
 }
 

@@ -62,7 +62,7 @@ func acquire(dir, agent string, watch bool, wait time.Duration) (*lock, error) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	self, err := proc.Look(os.Getpid())
-	if err == nil && watch {
+	if err == nil {
 		text, _ := json.Marshal(actor{Process: self, Watch: watch})
 		_ = os.WriteFile(filepath.Join(dir, "actor"), text, 0o600) // Advice to others; the lock is what counts.
 	}

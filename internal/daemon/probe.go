@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"deadman"
 	"deadman/internal/health"
 	"deadman/internal/lifecycle"
+	"deadman/internal/proc"
 )
 
 // probe attempts all checks at once and adds them up.
@@ -32,6 +34,25 @@ func (w *world) probe(ctx context.Context, r *lifecycle.Round) {
 	all.Wait()
 	w.last.attempts = attempts
 	r.Alive, r.Partial, r.Ready = sum(attempts, r.Presence)
+	if r.Presence == deadman.Gone && r.Alive == deadman.Healthy {
+		w.disownOrphans(ctx, r)
+	}
+}
+
+// disownOrphans tells a stale pid file, behind which an agent may well be fine,
+// from an agent whose main process is certainly gone while what it left behind
+// answers on: the workers of a killed nginx master, the orphan of incident 62.
+// Those are no sign of life.
+func (w *world) disownOrphans(ctx context.Context, r *lifecycle.Round) {
+	if w.memo.Process.IsZero() || proc.Alive(w.memo.Process) != deadman.Gone {
+		return
+	}
+	orphans, err := w.sup.Family(ctx)
+	if err != nil || len(orphans) == 0 {
+		return
+	}
+	r.Alive = deadman.Unhealthy
+	w.last.process.Detail = fmt.Sprintf("its main process is gone, and %d orphans of it live on", len(orphans))
 }
 
 // sum adds up the attempts of a round. Active are the http and exec checks of

@@ -142,7 +142,9 @@ func proofLine(s lifecycle.State) string {
 // exit is the agent's share in the exit status of check (DESIGN section 8).
 func exit(s lifecycle.State) int {
 	switch s.Phase {
-	case deadman.Up, deadman.Degraded, deadman.Probation:
+	case deadman.Probation:
+		return api.ExitOK
+	case deadman.Up, deadman.Degraded:
 		if s.Known.IsZero() {
 			return api.ExitFailed // No valid candidate at all: there is nothing to go back to.
 		}

@@ -81,7 +81,7 @@ func (k *keeper) obey(ctx context.Context, verb string, arg Arg) error {
 		return err
 	}
 	switch word.Verb {
-	case lifecycle.StartNow, lifecycle.Restore, lifecycle.Rollback:
+	case lifecycle.StartNow, lifecycle.Restore, lifecycle.Rollback, lifecycle.Resume, lifecycle.Accept:
 		return k.guard.Once(ctx)
 	}
 	return nil

@@ -56,8 +56,9 @@ type Guard struct {
 const roundsMax = 10
 
 // Round finishes what is in hand, observes once and does what follows. A round
-// that ended in a deed well done is followed by another at once, because the
-// deed may make the next one due (a capture, its promotion).
+// that ended in a deed well done, or in a start verified, is followed by
+// another at once, because that may make the next deed due (a capture, its
+// promotion).
 func (g *Guard) Round(ctx context.Context) error {
 	if err := g.Resume(ctx); err != nil {
 		return err
@@ -67,7 +68,7 @@ func (g *Guard) Round(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		attempts := g.State.Attempts
+		attempts, phase := g.State.Attempts, g.State.Phase
 		if err := g.step(ctx, lifecycle.Event{Round: &round}); err != nil {
 			return err
 		}
@@ -75,7 +76,9 @@ func (g *Guard) Round(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if g.State.Attempts == attempts || !ok || !serving(g.State.Phase) {
+		worked := g.State.Attempts > attempts && ok
+		back := g.State.Phase == deadman.Probation && phase != deadman.Probation
+		if !serving(g.State.Phase) || !worked && !back {
 			return nil
 		}
 	}

@@ -43,9 +43,6 @@ type Policy struct {
 	BackoffDelay       time.Duration `json:"backoff_delay"`
 	BackoffFactor      float64       `json:"backoff_factor"`
 	BackoffLimit       time.Duration `json:"backoff_limit"`
-
-	// HasReady says that ready checks are configured.
-	HasReady bool `json:"has_ready,omitempty"`
 }
 
 // DefaultPolicy is DESIGN's: see docs/reference.md for the reasons.

@@ -119,6 +119,9 @@ func (m *machine) kept(o Outcome) {
 	case choice.exhausted:
 		m.exhaust(live)
 	case choice.restore:
+		if choice.reason == deadman.Relapse {
+			m.tell(choice.reason)
+		}
 		inc.RolledBack = choice.reason != deadman.RestoredByPerson
 		if inc.Person == "" {
 			m.blame(live)

@@ -233,8 +233,6 @@ func (tr *trace) setPolicy(args []string) error {
 			p.BackoffDelay = d
 		case "backoff-limit":
 			p.BackoffLimit = d
-		case "ready":
-			p.HasReady = true
 		default:
 			return fmt.Errorf("no policy key %q", key)
 		}

@@ -1,0 +1,76 @@
+# make help lists the targets. They come one after another, whatever -j says:
+# test installs its programs before it uses them.
+.NOTPARALLEL:
+
+GO         ?= go
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS    := -s -w -X deadman/internal/cli.version=$(VERSION)
+TOOL       := $(GO) tool -modfile=tools/go.mod
+FUZZTIME   ?= 1m
+BENCHTIME  ?= 1s
+BENCHCOUNT ?= 1
+
+# nginx lives in sbin, which is not in everybody's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: build
+build: ## the program, bin/deadman: static, stripped, reproducible
+	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o bin/deadman ./cmd/deadman
+
+.PHONY: test
+test: test-deps lint test-race test-nginx ## everything; installs what the tests need (Debian packages)
+
+.PHONY: test-deps
+test-deps: ## install the programs that the tests use
+	tools/install-test-deps
+
+.PHONY: test-race
+test-race: ## the Go tests with the race detector, in random order
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+
+.PHONY: test-fast
+test-fast: ## the Go tests alone; what needs a missing program is skipped
+	$(GO) test ./...
+
+# DEADMAN_REQUIRE names the programs whose absence is a failure, not a skip.
+.PHONY: test-nginx
+test-nginx: ## the suite against a real nginx
+	@if [ -d internal/simtest/nginx ]; then \
+	  set -x; DEADMAN_REQUIRE=nginx $(GO) test -count=1 -v ./internal/simtest/nginx/...; \
+	else echo "test-nginx: no such suite yet"; fi
+
+.PHONY: lint
+lint: ## go vet, gofumpt and staticcheck, all pinned
+	$(GO) vet ./...
+	@files=$$($(TOOL) gofumpt -l .) && [ -z "$$files" ] || { echo "gofumpt -w would change:"; echo "$$files"; exit 1; }
+	$(TOOL) staticcheck ./...
+
+.PHONY: fmt
+fmt: ## gofumpt -w
+	$(TOOL) gofumpt -w .
+
+.PHONY: cross
+cross: ## does it build for the other platforms?
+	@set -e; for p in linux/arm64 linux/arm darwin/arm64; do \
+	  echo "build $$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build ./...; done
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (1m) each
+	GO="$(GO)" tools/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## every benchmark; BENCHTIME (1s) and BENCHCOUNT (1)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) ./...
+
+.PHONY: demo
+demo: ## an agent breaks its own config, dies, and comes back; in a temporary directory
+	demo/run
+
+.PHONY: clean
+clean: ## what build made
+	rm -rf bin
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r target what; do \
+	  printf '%-14s %s\n' "$$target" "$$what"; done

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"deadman/internal/api"
+	"deadman/internal/daemon"
+)
+
+// program is one run of the command line.
+type program struct {
+	*terminal
+	config string
+	asJSON bool
+	// exit is the status of a command that went well and has something to say
+	// by it.
+	exit int
+}
+
+// Main runs the program on its arguments and returns its exit status.
+func Main(args []string, in io.Reader, out, err io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal asks; a second one is not ours to catch any more.
+	context.AfterFunc(ctx, stop)
+	p := &program{terminal: &terminal{out: out, err: err}}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	failure := root.ExecuteContext(ctx)
+	if failure == nil {
+		return p.exit
+	}
+	var printed *badConfig
+	if !errors.As(failure, &printed) {
+		p.fail(failure)
+	}
+	return status(failure)
+}
+
+// status is the exit status of an error.
+func status(err error) int {
+	var wrong *usageError
+	var bad *badConfig
+	var unknown *daemon.UnknownAgentError
+	var busy *daemon.BusyError
+	switch {
+	case errors.As(err, &wrong), errors.As(err, &bad), errors.As(err, &unknown):
+		return api.ExitUsage
+	case errors.As(err, &busy):
+		return api.ExitBusy
+	}
+	return api.ExitFailed
+}
+
+// worst combines the agents' statuses: 2, 1, 3, 75, 0, in this order. One that
+// is none of these is a failure.
+func worst(agents []api.Agent) int {
+	order := []int{api.ExitOK, api.ExitBusy, api.ExitUnknown, api.ExitFailed, api.ExitUsage}
+	rank := 0
+	for _, a := range agents {
+		if i := slices.Index(order, a.Exit); i >= 0 {
+			rank = max(rank, i)
+		} else {
+			rank = max(rank, slices.Index(order, api.ExitFailed))
+		}
+	}
+	return order[rank]
+}
+
+const rootHelp = `deadman is a dead man's switch that acts. It watches long-running agents, keeps
+the config each one has proven it can start on, and when an agent dies it puts
+that config back, restarts the agent, verifies, and writes down what it did.
+
+Begin with "deadman init", which writes a config for an agent that is running,
+and "deadman check", which makes one round. Results go to stdout, everything
+else to stderr.
+
+exits:
+  0   help was printed
+  2   no such command, or bad flag
+
+Every command lists its own; see "deadman COMMAND --help".`
+
+// Commands are listed in the order in which a person meets them.
+func init() { cobra.EnableCommandSorting = false }
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "deadman", Short: "a dead man's switch that acts", Long: rootHelp,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: noSuchCommand,
+	}
+	version := root.Flags().Bool("version", false, "print the version")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *version {
+			p.printVersion()
+			return nil
+		}
+		return cmd.Help()
+	}
+	root.PersistentFlags().BoolP("help", "h", false, "print the help of a command")
+	root.PersistentFlags().StringVar(&p.config, "config", "", "read `FILE`, and conf.d beside it, in place of the default")
+	root.SetFlagErrorFunc(flagError)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { p.help(cmd) })
+	root.SetHelpCommand(p.helpCommand())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		p.initCommand(), p.checkCommand(), p.watchCommand(), p.runCommand(),
+		p.statusCommand(), p.historyCommand(), p.explainCommand(),
+		p.snapshotsCommand(), p.diffCommand(), p.showCommand(), p.pinCommand(),
+		p.acceptCommand(), p.restoreCommand(), p.rollbackCommand(),
+		p.stopCommand(), p.startCommand(), p.pauseCommand(), p.resumeCommand(),
+		p.doctorCommand(), p.versionCommand(),
+	)
+	for _, cmd := range root.Commands() {
+		cmd.Args = arity(cmd.Args)
+	}
+	return root
+}

@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"deadman/internal/config"
+	"deadman/internal/daemon"
+)
+
+const watchHelp = `Guards all agents until it is told to end. It learns of a death from the kernel
+and of a changed config at once; polling is only underneath. It leaves the
+agents running when it ends or dies, and adopts them when it is started again.
+
+SIGHUP reads the config anew; one that is bad in any part changes nothing.
+SIGTERM and SIGINT end it. It tells systemd when every agent has its guard
+(Type=notify).
+
+exits:
+  0   told to end
+  1   it could not begin
+  2   bad flag, or bad config: good agents are guarded until it is told to end`
+
+func (p *program) watchCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "watch", Short: "guard all agents continuously", Long: watchHelp, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			// Before anything is opened: a hangup while it begins must not end it.
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer signal.Stop(hangups)
+			tell := notifier()
+			return p.with(func(d *daemon.Daemon) error {
+				reload := make(chan struct{}, 1)
+				go forward(ctx, hangups, reload)
+				context.AfterFunc(ctx, func() { tell("STOPPING=1") })
+				load := func() (config.Config, error) { return p.load() }
+				ready := func() {
+					p.warn("watching")
+					tell("READY=1")
+				}
+				return d.Watch(ctx, reload, load, ready, p.warn)
+			})
+		},
+	}
+}
+
+// forward turns hangups into reloads; several at once are one.
+func forward(ctx context.Context, hangups <-chan os.Signal, reload chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			select {
+			case reload <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// notifier returns what tells systemd of our state (sd_notify). The variable
+// goes: what we start must not speak for us.
+func notifier() func(state string) {
+	socket := os.Getenv("NOTIFY_SOCKET")
+	_ = os.Unsetenv("NOTIFY_SOCKET")
+	return func(state string) {
+		if socket == "" {
+			return
+		}
+		// Without an answer there is nobody to tell that it did not arrive.
+		if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"}); err == nil {
+			_, _ = c.Write([]byte(state))
+			_ = c.Close()
+		}
+	}
+}

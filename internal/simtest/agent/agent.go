@@ -1,0 +1,183 @@
+// Package agent is a scripted agent: a small real HTTP server with a YAML
+// config, and knobs for what agents in real incidents did. It knows nothing of
+// deadman.
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// settings is the agent's config. Any other key ends it at start, as strict
+// agents do (incident 1).
+type settings struct {
+	Listen   string          `yaml:"listen"`
+	Provider string          `yaml:"provider"`
+	Model    string          `yaml:"model"`
+	Token    string          `yaml:"token"`
+	Stamp    int             `yaml:"stamp"`
+	Seen     map[string]bool `yaml:"seen"`
+}
+
+// knobs are the agent's flags.
+type knobs struct {
+	config, pidFile, need, cascade, starts, broken string
+	daemon, stamp, deaf                            bool
+	after                                          int
+	slow                                           time.Duration
+}
+
+// Main runs the agent and never returns.
+func Main() {
+	var k knobs
+	flag.StringVar(&k.config, "config", "config.yaml", "the config `FILE`")
+	flag.StringVar(&k.pidFile, "pid-file", "", "write the pid to `FILE`")
+	flag.StringVar(&k.need, "need", "", "a second `FILE` without which it does not start")
+	flag.StringVar(&k.starts, "starts", "", "append a line to `FILE` at every start")
+	flag.StringVar(&k.broken, "broken", "", "do not start while `FILE` exists, whatever the config")
+	flag.StringVar(&k.cascade, "cascade", "", "while `FILE` exists: after some answers corrupt the config and die")
+	flag.IntVar(&k.after, "after", 5, "so many answers, for -cascade")
+	flag.BoolVar(&k.daemon, "daemon", false, "go into the background")
+	flag.BoolVar(&k.stamp, "stamp", false, "count starts in the config")
+	flag.BoolVar(&k.deaf, "deaf", false, "ignore SIGTERM")
+	flag.DurationVar(&k.slow, "slow", 0, "wait before listening")
+	flag.Parse()
+	if k.daemon && os.Getenv("AGENT_DAEMON") == "" {
+		daemonize()
+	}
+	if err := run(k); err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// daemonize starts the same agent in a session of its own and leaves.
+func daemonize() {
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(1)
+	}
+	cmd := exec.Command(self, os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), "AGENT_DAEMON=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(k knobs) error {
+	if k.starts != "" {
+		f, err := os.OpenFile(k.starts, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(f, os.Getpid())
+		f.Close()
+	}
+	if k.broken != "" {
+		if _, err := os.Stat(k.broken); err == nil {
+			return errors.New("it is broken today")
+		}
+	}
+	s, err := load(k.config)
+	if err != nil {
+		return err
+	}
+	if k.need != "" {
+		if _, err := os.Stat(k.need); err != nil {
+			return err
+		}
+	}
+	if k.stamp {
+		s.Stamp++
+		if err := save(k.config, s); err != nil {
+			return err
+		}
+	}
+	time.Sleep(k.slow)
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return err
+	}
+	if k.pidFile != "" {
+		if err := os.WriteFile(k.pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	if k.deaf {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	return http.Serve(listener, k.handler(s))
+}
+
+// handler serves /health (it serves), /ready (its provider is not "down") and
+// /model (what it runs on, which is what it loaded and not what is on disk).
+func (k knobs) handler(s settings) http.Handler {
+	var answers atomic.Int64
+	mux := http.NewServeMux()
+	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "ok")
+		if k.cascade == "" {
+			return
+		}
+		if _, err := os.Stat(k.cascade); err == nil && int(answers.Add(1)) >= k.after {
+			// A provider error, "repaired" by the agent itself.
+			text := fmt.Sprintf("listen: %s\nprovider: [broken at %d\n", s.Listen, os.Getpid())
+			_ = os.WriteFile(k.config, []byte(text), 0o644)
+			os.Exit(1)
+		}
+	})
+	mux.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if s.Provider == "down" {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/model", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, s.Model) })
+	return mux
+}
+
+func load(path string) (settings, error) {
+	var s settings
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	err = decoder.Decode(&s)
+	return s, err
+}
+
+// save writes the config by rename, keeping its mode.
+func save(path string, s settings) error {
+	text, err := yaml.Marshal(s)
+	if err != nil {
+		return err
+	}
+	mode := os.FileMode(0o644)
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+	}
+	if err := os.WriteFile(path+".tmp", text, mode); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
+}

@@ -1,0 +1,245 @@
+package simtest_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// crashPointsMin is how many points a recovery has at least: before and after
+// each save and each of Stop, Keep, Restore and Start. Fewer would mean that
+// the points are not there any more.
+const crashPointsMin = 20
+
+// TestCrashAtEveryRecordedAction kills deadman, built with the tag crashtest,
+// before and after everything that it records or does in a recovery. The next
+// run finishes it: the config is whole, the agent is up by one process, and the
+// log holds together.
+func TestCrashAtEveryRecordedAction(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a binary of its own")
+	}
+	dir := t.TempDir()
+	deadman := filepath.Join(dir, "deadman")
+	build := exec.Command("go", "build", "-tags", "crashtest", "-o", deadman, "deadman/cmd/deadman")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	agent := filepath.Join(dir, "agent")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, agent); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sweep(dir) })
+	world := newCrashWorld(t, dir, deadman, agent)
+	for k := 1; ; k++ {
+		world.reset(t)
+		died := world.check(t, k)
+		if err := world.judgeConfig(); err != nil {
+			t.Errorf("killed at point %d: %v", k, err)
+		}
+		world.check(t, 0)
+		if err := world.judge(); err != nil {
+			t.Errorf("killed at point %d: after the next run: %v", k, err)
+		}
+		if !died {
+			if k <= crashPointsMin {
+				t.Fatalf("the recovery had only %d points", k-1)
+			}
+			t.Logf("%d points", k-1)
+			return
+		}
+		if k > 200 {
+			t.Fatal("the recovery does not end")
+		}
+	}
+}
+
+// crashWorld is a proven agent that has broken its config and died, kept as a
+// copy to begin from again and again.
+type crashWorld struct {
+	dir, deadman, agent string
+	good                string
+}
+
+func newCrashWorld(t *testing.T, dir, deadman, agent string) *crashWorld {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &crashWorld{dir: dir, deadman: deadman, agent: agent}
+	w.good = fmt.Sprintf("listen: 127.0.0.1:%d\nmodel: m1\n", port)
+	w.write(t, "etc/config.yaml", w.good)
+	w.write(t, "etc/extra.env", "A=1\n")
+	w.write(t, "deadman.yaml", fmt.Sprintf(`
+state-dir: %[1]s/state
+agents:
+  a:
+    config: {root: %[1]s/etc, files: [config.yaml, "*.env"], settle: 0s}
+    supervisor:
+      command: {start: [%[2]s, -daemon, -config, %[1]s/etc/config.yaml, -pid-file, %[1]s/agent.pid, -starts, %[1]s/starts]}
+      process: {pid-file: %[1]s/agent.pid}
+    checks:
+      http: {http: {url: "http://127.0.0.1:%[3]d/health"}}
+    period: 1s
+    threshold: 2
+    retry: 10ms
+    gone-grace: 50ms
+    probation: 1s
+    healthy-deadline: 20s
+`, dir, agent, port))
+	w.run(t, agent, "-daemon", "-config", filepath.Join(dir, "etc/config.yaml"), "-pid-file", filepath.Join(dir, "agent.pid"))
+	deadline := time.Now().Add(patience)
+	for {
+		out, err := exec.Command(deadman, "status", "--config", filepath.Join(dir, "deadman.yaml"), "--json").Output()
+		if err == nil && strings.Contains(string(out), `"standing":"proven"`) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it was never proven: %s", out)
+		}
+		w.check(t, 0)
+	}
+	w.write(t, "etc/config.yaml", "listen: [\n")
+	w.write(t, "etc/extra.env", "A=2\n")
+	w.kill()
+	w.run(t, "cp", "-a", filepath.Join(dir, "etc"), filepath.Join(dir, "etc.saved"))
+	w.run(t, "cp", "-a", filepath.Join(dir, "state"), filepath.Join(dir, "state.saved"))
+	return w
+}
+
+func (w *crashWorld) write(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(w.dir, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *crashWorld) run(t *testing.T, argv ...string) {
+	t.Helper()
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", argv, err, out)
+	}
+}
+
+// reset puts the world back to the moment after the death.
+func (w *crashWorld) reset(t *testing.T) {
+	t.Helper()
+	w.kill()
+	for _, name := range []string{"etc", "state"} {
+		path := filepath.Join(w.dir, name)
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		w.run(t, "cp", "-a", path+".saved", path)
+	}
+	_ = os.Remove(filepath.Join(w.dir, "starts"))
+}
+
+// check runs `deadman check`, killed at point k if that is not 0, and reports
+// whether it died there.
+func (w *crashWorld) check(t *testing.T, k int) bool {
+	t.Helper()
+	cmd := exec.Command(w.deadman, "check", "--config", filepath.Join(w.dir, "deadman.yaml"))
+	if k > 0 {
+		cmd.Env = append(os.Environ(), "DEADMAN_CRASH="+strconv.Itoa(k))
+	}
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+			return true
+		}
+	}
+	if err != nil {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+	return false
+}
+
+// pids are the agents that are alive.
+func (w *crashWorld) pids() []int {
+	var pids []int
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		argv, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
+		if strings.HasPrefix(string(argv), w.agent+"\x00") && runs(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func (w *crashWorld) kill() {
+	for _, pid := range w.pids() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for len(w.pids()) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// judgeConfig: whenever an agent runs, the set is whole.
+func (w *crashWorld) judgeConfig() error {
+	if len(w.pids()) == 0 {
+		return nil
+	}
+	return w.judgeSet()
+}
+
+func (w *crashWorld) judgeSet() error {
+	config, err := os.ReadFile(filepath.Join(w.dir, "etc/config.yaml"))
+	env, errEnv := os.ReadFile(filepath.Join(w.dir, "etc/extra.env"))
+	if err != nil || errEnv != nil {
+		return errors.Join(err, errEnv)
+	}
+	if string(config) != w.good || string(env) != "A=1\n" {
+		return fmt.Errorf("the set is not the known good: %q %q", config, env)
+	}
+	return nil
+}
+
+// judge: up, once, on the whole set, and the log tells it.
+func (w *crashWorld) judge() error {
+	if err := w.judgeSet(); err != nil {
+		return err
+	}
+	starts, err := os.ReadFile(filepath.Join(w.dir, "starts"))
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(starts), "\n"); n != 1 {
+		return fmt.Errorf("it was started %d times", n)
+	}
+	if pids := w.pids(); len(pids) != 1 {
+		return fmt.Errorf("processes %v", pids)
+	}
+	yaml := filepath.Join(w.dir, "deadman.yaml")
+	if out, err := exec.Command(w.deadman, "history", "--verify", "--config", yaml).CombinedOutput(); err != nil {
+		return fmt.Errorf("history --verify: %v: %s", err, out)
+	}
+	out, err := exec.Command(w.deadman, "history", "--json", "--config", yaml).Output()
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(out), `"kind":"rollback"`); n != 1 {
+		return fmt.Errorf("the log tells of %d rollbacks", n)
+	}
+	return nil
+}

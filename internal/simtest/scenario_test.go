@@ -1,0 +1,293 @@
+package simtest_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"deadman"
+	"deadman/internal/api"
+	"deadman/internal/cli"
+	"deadman/internal/simtest/agent"
+	"deadman/internal/supervisor"
+)
+
+func TestMain(m *testing.M) {
+	if supervisor.IsShim() {
+		supervisor.Shim()
+	}
+	testscript.Main(m, map[string]func(){
+		"deadman": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"dm": func() {
+			args := append([]string{os.Args[1], "--config", "deadman.yaml"}, os.Args[2:]...)
+			os.Exit(cli.Main(args, os.Stdin, os.Stdout, os.Stderr))
+		},
+		"agent": agent.Main,
+	})
+}
+
+// TestScripts runs testdata/script/*.txt: the real program, real agents, real
+// files. A script finds a deadman.yaml (agent a, by command and pid file, short
+// times; testdata/deadman.yaml) and a good etc/config.yaml unless it brings its
+// own; $PORT is a port of its own. `dm` is deadman with that config. Further
+// commands:
+//
+//	subst FILE...            expand $VARIABLES in files
+//	await URL [STATUS]       until it answers so (200)
+//	gone PIDFILE             until that process is gone
+//	kill9 PIDFILE            kill that process, and wait for its end
+//	awaitout TEXT CMD...     until the output of a command holds the text
+//	awaitcount N TEXT CMD... until the text occurs so often in the output
+//	count N TEXT             the regexp matches so many lines of stdout
+//	proven AGENT             check until what is live is proven
+//	oldest AGENT             set $SNAPSHOT to the id of the oldest snapshot
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			port, err := freePort()
+			if err != nil {
+				return err
+			}
+			env.Setenv("PORT", strconv.Itoa(port))
+			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state-home"))
+			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
+			env.Defer(func() { sweep(env.WorkDir) })
+			return errors.Join(
+				os.Mkdir(filepath.Join(env.WorkDir, "run"), 0o700),
+				provide(env, "testdata/deadman.yaml", "deadman.yaml"),
+				provideConfig(env),
+			)
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "root":
+				return os.Geteuid() == 0, nil
+			case "nginx":
+				_, err := exec.LookPath("nginx")
+				if err != nil && strings.Contains(os.Getenv("DEADMAN_REQUIRE"), "nginx") {
+					return false, err
+				}
+				return err == nil, nil
+			}
+			return false, fmt.Errorf("no such condition")
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"subst":      subst,
+			"await":      await,
+			"gone":       gone,
+			"kill9":      kill9,
+			"awaitout":   awaitOut,
+			"proven":     proven,
+			"awaitcount": awaitCount,
+			"count":      count,
+			"oldest":     oldest,
+		},
+	})
+}
+
+// provide expands a file of ours into the script's directory, unless the script
+// brought its own.
+func provide(env *testscript.Env, source, name string) error {
+	path := filepath.Join(env.WorkDir, name)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		text, err = os.ReadFile(source)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(os.Expand(string(text), env.Getenv)), 0o644)
+}
+
+// provideConfig gives a script without an etc directory the good config.
+func provideConfig(env *testscript.Env) error {
+	_, err := os.Stat(filepath.Join(env.WorkDir, "etc"))
+	_, own := os.Stat(filepath.Join(env.WorkDir, "etc", "conf.d", "one.yaml"))
+	if err == nil && own != nil {
+		return nil
+	}
+	return provide(env, "testdata/config.yaml", "etc/config.yaml")
+}
+
+// patience bounds what a script waits for; passing never takes that long.
+const patience = 30 * time.Second
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func subst(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		path := ts.MkAbs(name)
+		text, err := os.ReadFile(path)
+		ts.Check(err)
+		ts.Check(os.WriteFile(path, []byte(os.Expand(string(text), ts.Getenv)), 0o600))
+	}
+}
+
+// until polls for cond.
+func until(ts *testscript.TestScript, what string, cond func() bool) {
+	deadline := time.Now().Add(patience)
+	for !cond() {
+		if time.Now().After(deadline) {
+			ts.Fatalf("waited %v for %s", patience, what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	status := http.StatusOK
+	if len(args) > 1 {
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		status = n
+	}
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	until(ts, args[0], func() bool {
+		resp, err := client.Get(args[0])
+		if err != nil {
+			return neg
+		}
+		resp.Body.Close()
+		return resp.StatusCode == status != neg
+	})
+}
+
+func pidIn(ts *testscript.TestScript, name string) int {
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(name)))
+	ts.Check(err)
+	return pid
+}
+
+func gone(ts *testscript.TestScript, neg bool, args []string) {
+	pid := pidIn(ts, args[0])
+	until(ts, "the end of "+args[0], func() bool { return !runs(pid) })
+}
+
+// runs reports whether a process is there and is no zombie.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z")
+}
+
+// kill9 kills the process whose pid is in a file and waits for its end.
+func kill9(ts *testscript.TestScript, neg bool, args []string) {
+	pid := pidIn(ts, args[0])
+	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+	until(ts, "its end", func() bool { return !runs(pid) })
+}
+
+// output runs a command in the script's environment and returns its stdout. It
+// is for what is run again and again, and leaves nothing in the script's log.
+func output(ts *testscript.TestScript, argv ...string) string {
+	path, err := exec.LookPath(argv[0])
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if p := filepath.Join(dir, argv[0]); err != nil && executable(p) {
+			path, err = p, nil
+		}
+	}
+	ts.Check(err)
+	cmd := exec.Command(path, argv[1:]...)
+	cmd.Args[0] = argv[0]
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "WORK", "PORT", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	out, _ := cmd.Output()
+	return string(out)
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&0o111 != 0
+}
+
+func awaitOut(ts *testscript.TestScript, neg bool, args []string) {
+	until(ts, args[0], func() bool { return strings.Contains(output(ts, args[1:]...), args[0]) != neg })
+}
+
+func awaitCount(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	until(ts, strings.Join(args[:2], " times "), func() bool {
+		return strings.Count(output(ts, args[2:]...), args[1]) >= n
+	})
+}
+
+func count(ts *testscript.TestScript, neg bool, args []string) {
+	pattern, err := regexp.Compile(args[1])
+	ts.Check(err)
+	n := 0
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		if pattern.MatchString(line) {
+			n++
+		}
+	}
+	if strconv.Itoa(n) != args[0] {
+		ts.Fatalf("%d lines match %s", n, args[1])
+	}
+}
+
+func oldest(ts *testscript.TestScript, neg bool, args []string) {
+	var all []api.Snapshot
+	ts.Check(json.Unmarshal([]byte(output(ts, "dm", "snapshots", args[0], "--json")), &all))
+	ts.Setenv("SNAPSHOT", all[len(all)-1].ID)
+}
+
+// proven checks until the live config is the proven known good, as cron would.
+func proven(ts *testscript.TestScript, neg bool, args []string) {
+	until(ts, "proof", func() bool {
+		output(ts, "dm", "check", args[0])
+		var report api.Report
+		ts.Check(json.Unmarshal([]byte(output(ts, "dm", "status", args[0], "--json")), &report))
+		a := report.Agents[0]
+		return a.KnownGood != nil && a.KnownGood.Standing == deadman.Proven && a.Live.Hash == a.KnownGood.Hash
+	})
+}
+
+// sweep ends whatever a script left running: everything whose working
+// directory or arguments are in the script's directory.
+func sweep(dir string) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		cwd, _ := os.Readlink(filepath.Join("/proc", entry.Name(), "cwd"))
+		env, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
+		if strings.HasPrefix(cwd, dir) || strings.Contains(string(env), dir) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
