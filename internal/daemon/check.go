@@ -32,7 +32,7 @@ func (d *Daemon) Check(ctx context.Context, names []string, wait time.Duration) 
 
 // checkOne makes one round on one agent.
 func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duration) api.Agent {
-	l, err := acquire(d.agentDir(a.Name), a.Name, false, wait)
+	l, err := acquire(ctx, d.agentDir(a.Name), a.Name, false, wait)
 	var busy *BusyError
 	if errors.As(err, &busy) {
 		if readActor(d.agentDir(a.Name)).Watch {
@@ -84,7 +84,7 @@ func (d *Daemon) Finish(ctx context.Context, name string) error {
 	if _, err := d.agent(name); err != nil {
 		return err
 	}
-	l, err := acquire(d.agentDir(name), name, false, 0)
+	l, err := acquire(ctx, d.agentDir(name), name, false, 0)
 	var busy *BusyError
 	if errors.As(err, &busy) {
 		return nil // Whoever has it in hand is finishing it.

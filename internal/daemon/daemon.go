@@ -113,6 +113,3 @@ func join(names []string) string {
 	}
 	return text
 }
-
-// Empty reports whether there is no agent to guard.
-func (d *Daemon) Empty() bool { return len(d.cfg.Agents) == 0 }

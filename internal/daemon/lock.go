@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -42,7 +43,7 @@ func (e *BusyError) Hint() string { return "wait for it with --wait 30s" }
 
 // acquire takes the lock of the agent in dir, waiting at most wait for it. When
 // another holds it the error is a *BusyError.
-func acquire(dir, agent string, watch bool, wait time.Duration) (*lock, error) {
+func acquire(ctx context.Context, dir, agent string, watch bool, wait time.Duration) (*lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %v", agent, err)
 	}
@@ -56,7 +57,7 @@ func acquire(dir, agent string, watch bool, wait time.Duration) (*lock, error) {
 		if ok {
 			break
 		}
-		if !time.Now().Before(deadline) {
+		if !time.Now().Before(deadline) || ctx.Err() != nil {
 			return nil, &BusyError{Agent: agent, PID: readActor(dir).Process.PID}
 		}
 		time.Sleep(50 * time.Millisecond)

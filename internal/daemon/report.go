@@ -43,7 +43,7 @@ func (k *keeper) report() api.Agent {
 			_ = r.Cause.UnmarshalText([]byte(e.Cause))
 		}
 	}
-	if k.journal.place.Degraded() {
+	if k.journal.place != record.PlaceUnset && k.journal.place.Degraded() {
 		r.Findings = append(r.Findings, fmt.Sprintf("the database cannot be written; this round was kept in the %s", k.journal.place))
 	}
 	return r

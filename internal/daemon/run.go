@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -30,7 +31,7 @@ func (d *Daemon) Run(ctx context.Context, name string, signals <-chan os.Signal,
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	w := &watch{d: d, warn: warn, kick: make(chan struct{}, 1)}
-	l, err := acquire(d.agentDir(name), name, true, 0)
+	l, err := acquire(ctx, d.agentDir(name), name, true, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -46,7 +47,9 @@ func (d *Daemon) Run(ctx context.Context, name string, signals <-chan os.Signal,
 	}
 	defer ears.close()
 
-	go follow(ctx, filepath.Join(k.world.dir, "output.log"), out)
+	tail := newTail(filepath.Join(k.world.dir, "output.log"), out)
+	defer tail.copy() // What it printed last.
+	go tail.follow(ctx)
 	if in, err := k.world.sup.Inspect(ctx); err == nil && in.Presence == deadman.Gone {
 		if err := k.guard.Resume(ctx); err != nil {
 			return 0, err
@@ -130,27 +133,48 @@ func exitCode(end string) int {
 // followPoll is how often the agent's output is looked at.
 const followPoll = 100 * time.Millisecond
 
-// follow copies what is written to a log file from now on.
-func follow(ctx context.Context, path string, out io.Writer) {
-	var at int64
+// tail copies what is written to a log file from its making on.
+type tail struct {
+	path string
+	out  io.Writer
+	mu   sync.Mutex // over at, and the order of what is copied
+	at   int64
+}
+
+func newTail(path string, out io.Writer) *tail {
+	t := &tail{path: path, out: out}
 	if info, err := os.Stat(path); err == nil {
-		at = info.Size()
+		t.at = info.Size()
 	}
+	return t
+}
+
+// follow copies until ctx ends.
+func (t *tail) follow(ctx context.Context) {
 	ticker := time.NewTicker(followPoll)
 	defer ticker.Stop()
 	for {
-		if f, err := os.Open(path); err == nil {
-			if info, err := f.Stat(); err == nil && info.Size() < at {
-				at = 0 // It was rotated.
-			}
-			n, _ := io.Copy(out, io.NewSectionReader(f, at, 1<<62))
-			at += n
-			_ = f.Close()
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			t.copy()
 		}
 	}
+}
+
+// copy copies what is new.
+func (t *tail) copy() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, err := os.Open(t.path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() < t.at {
+		t.at = 0 // It was rotated.
+	}
+	n, _ := io.Copy(t.out, io.NewSectionReader(f, t.at, 1<<62))
+	t.at += n
 }

@@ -88,7 +88,7 @@ func (d *Daemon) Pin(ctx context.Context, name, id string, pinned bool) error {
 	if !ver.stored {
 		return &saidError{fmt.Sprintf("cannot pin what is live of %s: it is not stored", name), "deadman check stores it"}
 	}
-	if l, err := acquire(d.agentDir(name), name, false, 0); err == nil {
+	if l, err := acquire(ctx, d.agentDir(name), name, false, 0); err == nil {
 		defer l.release()
 	}
 	return v.store.Pin(ver.manifest.ID, pinned)

@@ -38,7 +38,7 @@ func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time
 	if err != nil {
 		return api.Agent{}, err
 	}
-	l, err := acquire(d.agentDir(name), name, false, wait)
+	l, err := acquire(ctx, d.agentDir(name), name, false, wait)
 	var busy *BusyError
 	if errors.As(err, &busy) {
 		if !readActor(d.agentDir(name)).Watch {

@@ -129,7 +129,7 @@ func (w *watch) guardAgent(ctx context.Context, a config.Agent, opened func()) {
 }
 
 func (w *watch) guardOnce(ctx context.Context, a config.Agent, opened func()) error {
-	l, err := acquire(w.d.agentDir(a.Name), a.Name, true, busyRetry)
+	l, err := acquire(ctx, w.d.agentDir(a.Name), a.Name, true, busyRetry)
 	if err != nil {
 		return err
 	}

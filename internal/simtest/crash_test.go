@@ -179,7 +179,7 @@ func (w *crashWorld) pids() []int {
 			continue
 		}
 		argv, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
-		if strings.HasPrefix(string(argv), w.agent+"\x00") && runs(pid) {
+		if strings.Contains(string(argv), "\x00"+filepath.Join(w.dir, "etc/config.yaml")+"\x00") && runs(pid) {
 			pids = append(pids, pid)
 		}
 	}

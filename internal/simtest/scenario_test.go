@@ -63,6 +63,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("PORT", strconv.Itoa(port))
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // or every command takes a second more under -race
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state-home"))
 			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
 			env.Defer(func() { sweep(env.WorkDir) })
@@ -217,7 +218,7 @@ func output(ts *testscript.TestScript, argv ...string) string {
 	cmd := exec.Command(path, argv[1:]...)
 	cmd.Args[0] = argv[0]
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "WORK", "PORT", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR"} {
+	for _, name := range []string{"PATH", "HOME", "WORK", "PORT", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR", "GORACE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	out, _ := cmd.Output()

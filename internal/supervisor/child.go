@@ -324,7 +324,9 @@ func (c *Child) own(cmd *exec.Cmd, p deadman.Process) {
 	c.mine = mine
 	go func() {
 		defer close(mine.over)
-		_ = cmd.Wait()
+		if _ = cmd.Wait(); cmd.ProcessState == nil {
+			return // Somebody else has reaped it; how it ended is not known.
+		}
 		if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok {
 			mine.exit = proc.ExitOf(ws, proc.Uptime())
 		}
