@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -20,12 +19,12 @@ type reader struct {
 	budget int
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_./-]{1,64}$`)
+var plainKey = lazy(`^[A-Za-z0-9_./-]{1,64}$`)
 
 // quoted names a key, or a name, in a message. What does not look like one
 // could be anything, so it is not repeated.
 func quoted(what, key string) string {
-	if plainKey.MatchString(key) {
+	if plainKey().MatchString(key) {
 		return fmt.Sprintf("%s %q", what, key)
 	}
 	return "a " + what
@@ -43,7 +42,7 @@ func (r *reader) fail(n *yaml.Node, hint, format string, args ...any) {
 
 func (r *reader) failKey(n *yaml.Node, hint, format string, args ...any) {
 	e := r.place(n).keyError(fmt.Sprintf(format, args...), hint)
-	if n.Kind != yaml.ScalarNode || !plainKey.MatchString(n.Value) {
+	if n.Kind != yaml.ScalarNode || !plainKey().MatchString(n.Value) {
 		e.cut = nothing
 		r.src.taint(n.Line, n.Line)
 	}
@@ -283,14 +282,14 @@ func (r *reader) readNamed(v *value, n *yaml.Node) {
 		if why, hint := wrongName(s, k.Value); why != "" {
 			v.bad = v.bad || s.kind != group
 			r.failKey(k, hint, "cannot use %s in %s: %s", quoted("name", k.Value), v.path, why)
-			if !plainKey.MatchString(k.Value) {
+			if !plainKey().MatchString(k.Value) {
 				path = v.path + ".…"
 			}
 		}
 		e := r.read(item, val, k, path)
 		if s.kind != group {
 			v.bad = v.bad || e.bad
-		} else if !validName.MatchString(k.Value) {
+		} else if !validName().MatchString(k.Value) {
 			e.bad = true // v stays good: the other entries are served
 		}
 		v.names = append(v.names, k.Value)

@@ -6,7 +6,6 @@ import (
 	"net"
 	neturl "net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +25,12 @@ const (
 )
 
 var (
-	validName     = regexp.MustCompile(namePattern)
-	validDuration = regexp.MustCompile(durationPattern)
-	validSize     = regexp.MustCompile(sizePattern)
+	validName     = lazy(namePattern)
+	validDuration = lazy(durationPattern)
+	validSize     = lazy(sizePattern)
 	// Variables and header names end up in an environment and on the wire.
-	validVariable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	validHeader   = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`)
+	validVariable = lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	validHeader   = lazy(`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`)
 )
 
 // readScalar decodes one value that is neither list nor map.
@@ -161,7 +160,7 @@ func kindPhrase(k key) string {
 func (v *value) judge() (why, hint string) {
 	switch v.spec.kind {
 	case name:
-		if !validName.MatchString(v.text) {
+		if !validName().MatchString(v.text) {
 			return "it is not a name", nameHint
 		}
 	case absPath:
@@ -248,7 +247,7 @@ func (v *value) outOfRange() string {
 }
 
 func parseDuration(s string) (time.Duration, bool) {
-	if !validDuration.MatchString(s) {
+	if !validDuration().MatchString(s) {
 		return 0, false
 	}
 	d, err := time.ParseDuration(s)
@@ -256,7 +255,7 @@ func parseDuration(s string) (time.Duration, bool) {
 }
 
 func parseSize(s string) (int64, bool) {
-	if !validSize.MatchString(s) {
+	if !validSize().MatchString(s) {
 		return 0, false
 	}
 	digits := strings.TrimRight(s, "BKMGi")
@@ -274,7 +273,7 @@ const nameHint = "use up to 63 of a-z, 0-9, dot, dash and underscore, and begin 
 func wrongName(s *spec, chosen string) (why, hint string) {
 	switch {
 	case s.kind == group:
-		if !validName.MatchString(chosen) {
+		if !validName().MatchString(chosen) {
 			return "it is not a name", nameHint
 		}
 	case s.kind == choice: // formats
@@ -284,11 +283,11 @@ func wrongName(s *spec, chosen string) (why, hint string) {
 			return "it is not a key path", "for example status or checks[0].ok"
 		}
 	case s.name == "headers":
-		if !validHeader.MatchString(chosen) {
+		if !validHeader().MatchString(chosen) {
 			return "it is not the name of a header", ""
 		}
 	default: // env
-		if !validVariable.MatchString(chosen) {
+		if !validVariable().MatchString(chosen) {
 			return "it is not the name of a variable", ""
 		}
 	}

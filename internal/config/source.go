@@ -15,11 +15,12 @@ type source struct {
 	tainted map[int]bool // lines, from 1; see taint
 }
 
-// lineBreak is what the YAML reader counts as the end of a line.
-var lineBreak = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]")
+// oneBreak turns everything that the YAML reader counts as the end of a line
+// into one.
+var oneBreak = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
 func newSource(file string, data []byte) *source {
-	return &source{file: file, tainted: map[int]bool{}, lines: lineBreak.Split(strings.ToValidUTF8(string(data), "\uFFFD"), -1)}
+	return &source{file: file, tainted: map[int]bool{}, lines: strings.Split(oneBreak.Replace(strings.ToValidUTF8(string(data), "\uFFFD")), "\n")}
 }
 
 // place is a position in a file.
@@ -72,7 +73,7 @@ func (s *source) taint(from, to int) {
 
 // onlyKeys is a line that shows nothing but the beginning of a list or map and
 // one plain key.
-var onlyKeys = regexp.MustCompile(`^[\s{\[-]*["']?[A-Za-z0-9_./-]{1,64}["']?\s*: …$`)
+var onlyKeys = lazy(`^[\s{\[-]*["']?[A-Za-z0-9_./-]{1,64}["']?\s*: …$`)
 
 // excerpt returns the line with a caret under the column, cut as asked. A line
 // that could hold a secret is not shown.
@@ -102,7 +103,7 @@ func (s *source) excerpt(line, column int, cut cut) string {
 			return ""
 		}
 		shown = shown[:from+end+1] + " …"
-		if !onlyKeys.MatchString(shown) {
+		if !onlyKeys().MatchString(shown) {
 			return ""
 		}
 		if column > len([]rune(shown)) {
@@ -143,16 +144,16 @@ var secretKeys = sync.OnceValue(func() *regexp.Regexp {
 // A URL that leads off the machine, or carries more than a path, may be a
 // webhook or hold a token.
 var (
-	anyURL   = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*:(//|\\/\\/)\S*`)
-	plainURL = regexp.MustCompile(`(?i)^https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]*)?(/[a-z0-9_./-]*)?["',}\]]*$`)
+	anyURL   = lazy(`(?i)[a-z][a-z0-9+.-]*:(//|\\/\\/)\S*`)
+	plainURL = lazy(`(?i)^https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]*)?(/[a-z0-9_./-]*)?["',}\]]*$`)
 )
 
 // secret reports whether the line, or a key that it stands beneath, could hold
 // a secret.
 func (s *source) secret(line int) bool {
 	text := s.lines[line-1]
-	for _, u := range anyURL.FindAllString(text, -1) {
-		if !plainURL.MatchString(u) {
+	for _, u := range anyURL().FindAllString(text, -1) {
+		if !plainURL().MatchString(u) {
 			return true
 		}
 	}

@@ -137,6 +137,11 @@ var compiled = sync.OnceValue(func() tables {
 	return tables{file: file, agent: agent}
 })
 
+// plainDefault are defaults that YAML reads as the text they are (a duration, a
+// word longer than any of its own, such as false). They are most,
+// and every start of the program reads them all.
+var plainDefault = lazy(`^([a-z]{6,}|[0-9]+[a-zA-Z]+)$`)
+
 func compile(root key, rows []key) *spec {
 	top := &spec{key: root}
 	for _, row := range rows {
@@ -162,9 +167,12 @@ func compile(root key, rows []key) *spec {
 			continue
 		}
 		src := newSource("default of "+row.path, []byte(row.def))
-		var doc yaml.Node
-		if err := yaml.Load([]byte(row.def), &doc); err != nil {
-			panic(fmt.Sprintf("config table: default of %s: %v", row.path, err))
+		doc := yaml.Node{Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: row.def, Line: 1, Column: 1}}}
+		if !plainDefault().MatchString(row.def) {
+			doc = yaml.Node{}
+			if err := yaml.Load([]byte(row.def), &doc); err != nil {
+				panic(fmt.Sprintf("config table: default of %s: %v", row.path, err))
+			}
 		}
 		r := reader{src: src, found: &collection{}, budget: maxNodes}
 		v := r.read(s, doc.Content[0], nil, row.path)

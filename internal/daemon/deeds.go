@@ -23,6 +23,7 @@ func (w *world) Do(ctx context.Context, s lifecycle.State, resumed bool) (lifecy
 	}
 	crashPoint()
 	defer crashPoint()
+	w.ahead = nil
 	var o lifecycle.Outcome
 	switch s.Pending.Kind {
 	case lifecycle.DoCapture:

@@ -272,13 +272,14 @@ func (x *examination) process(ctx context.Context, a config.Agent) {
 		x.warn(a.Name, "it cannot be told whether it runs: "+in.Detail, "while that is so, nothing is done at a death")
 	}
 	r.Presence = in.Presence
-	w.probe(ctx, &r)
-	for _, attempt := range w.last.attempts {
+	seen := sight{round: r}
+	w.probe(ctx, &seen)
+	for _, attempt := range seen.attempts {
 		if attempt.Result != deadman.Healthy {
 			x.warn(a.Name, fmt.Sprintf("check %s is %s: %s", attempt.Check, attempt.Result, attempt.Detail), "")
 		}
 	}
-	if r.Alive == deadman.Healthy && !r.Partial {
+	if seen.round.Alive == deadman.Healthy && !seen.round.Partial {
 		x.ok(a.Name, "every alive check is healthy")
 	}
 }

@@ -283,6 +283,7 @@ func (d *Daemon) newKeeper(ctx context.Context, name string) (*keeper, error) {
 		return nil, err
 	}
 	j := &journal{log: d.journal, agent: name, boot: w.boot, path: configPath(w), by: d.opts.By}
+	w.seeAhead(ctx)
 	state, err := j.load(ctx)
 	if err != nil {
 		w.close()

@@ -16,30 +16,18 @@ import (
 	"deadman/internal/validate"
 )
 
-// readLive reads the config on disk, and judges it if it is not what was seen
-// last.
-func (w *world) readLive(ctx context.Context, s lifecycle.State) lifecycle.Live {
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
-	if err != nil {
-		w.last.problem = err
+// live is the config on disk, judged if it is not what was seen last.
+func (w *world) live(ctx context.Context, s lifecycle.State, now sight) lifecycle.Live {
+	if now.problem != nil {
 		return lifecycle.Live{Unreadable: true}
 	}
-	for _, m := range look.Members {
-		if m.Type == snapshot.Dir {
-			for _, set := range w.sets {
-				if set.Label == m.Set {
-					w.last.dirs = append(w.last.dirs, filepath.Join(set.Root, m.Path))
-				}
-			}
-		}
-	}
-	live := w.facts(look)
+	live := w.facts(now.look)
 	seen := s.Seen.Live
-	if seen.Hash == live.Hash && seen.Valid != deadman.Unknown && seen.Valid != deadman.Unhealthy && !seen.Held {
+	if seen.Hash == live.Hash && seen.Valid == deadman.Healthy && !seen.Held {
 		live.Valid, live.Bad, live.Cured = seen.Valid, seen.Bad, seen.Cured
 		return live
 	}
-	w.judge(ctx, look, &live)
+	w.judge(ctx, now.look, &live)
 	return live
 }
 

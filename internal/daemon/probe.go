@@ -8,12 +8,12 @@ import (
 
 	"deadman"
 	"deadman/internal/health"
-	"deadman/internal/lifecycle"
 	"deadman/internal/proc"
 )
 
 // probe attempts all checks at once and adds them up.
-func (w *world) probe(ctx context.Context, r *lifecycle.Round) {
+func (w *world) probe(ctx context.Context, seen *sight) {
+	r := &seen.round
 	owner := health.Owner{Presence: r.Presence, Main: r.Process.PID, Family: func() []int {
 		family, err := w.sup.Family(ctx)
 		if err != nil {
@@ -32,10 +32,10 @@ func (w *world) probe(ctx context.Context, r *lifecycle.Round) {
 		all.Go(func() { attempts[i] = c.Attempt(ctx, now, owner) })
 	}
 	all.Wait()
-	w.last.attempts = attempts
+	seen.attempts = attempts
 	r.Alive, r.Partial, r.Ready = sum(attempts, r.Presence)
 	if r.Presence == deadman.Gone && r.Alive == deadman.Healthy {
-		w.disownOrphans(ctx, r)
+		w.disownOrphans(ctx, seen)
 	}
 }
 
@@ -43,7 +43,7 @@ func (w *world) probe(ctx context.Context, r *lifecycle.Round) {
 // from an agent whose main process is certainly gone while what it left behind
 // answers on: the workers of a killed nginx master, the orphan of incident 62.
 // Those are no sign of life.
-func (w *world) disownOrphans(ctx context.Context, r *lifecycle.Round) {
+func (w *world) disownOrphans(ctx context.Context, seen *sight) {
 	if w.memo.Process.IsZero() || proc.Alive(w.memo.Process) != deadman.Gone {
 		return
 	}
@@ -51,8 +51,8 @@ func (w *world) disownOrphans(ctx context.Context, r *lifecycle.Round) {
 	if err != nil || len(orphans) == 0 {
 		return
 	}
-	r.Alive = deadman.Unhealthy
-	w.last.process.Detail = fmt.Sprintf("its main process is gone, and %d orphans of it live on", len(orphans))
+	seen.round.Alive = deadman.Unhealthy
+	seen.process.Detail = fmt.Sprintf("its main process is gone, and %d orphans of it live on", len(orphans))
 }
 
 // sum adds up the attempts of a round. Active are the http and exec checks of

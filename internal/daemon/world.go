@@ -52,6 +52,9 @@ type world struct {
 
 	// last is the round that was observed last, for reports.
 	last observed
+	// ahead is a look that was begun before the state was there to judge it by;
+	// nil if there is none, or a deed has made it stale.
+	ahead <-chan sight
 }
 
 // observed is what a round saw, beyond what the lifecycle needs.
@@ -149,17 +152,60 @@ func checkPort(a config.Agent) int {
 
 // Observe makes one round.
 func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round, error) {
-	w.last = observed{}
-	r := lifecycle.Round{Boot: w.boot, Restarts: -1, Previous: w.previous()}
-	var config sync.WaitGroup
-	config.Go(func() { r.Live = w.readLive(ctx, s) })
-	w.inspect(ctx, &r)
-	w.probe(ctx, &r)
-	config.Wait()
-	if ctx.Err() != nil {
-		return r, ctx.Err()
+	var seen sight
+	if w.ahead != nil {
+		seen = <-w.ahead
+		w.ahead = nil
+	} else {
+		seen = w.see(ctx)
 	}
-	return r, nil
+	if ctx.Err() != nil {
+		return seen.round, ctx.Err()
+	}
+	w.last = seen.observed
+	seen.round.Live = w.live(ctx, s, seen)
+	return seen.round, nil
+}
+
+// sight is what a round sees, before it is judged.
+type sight struct {
+	round lifecycle.Round
+	look  *snapshot.Look
+	observed
+}
+
+// see looks at everything at once: the process and its checks, and the config.
+func (w *world) see(ctx context.Context) sight {
+	seen := sight{round: lifecycle.Round{Boot: w.boot, Restarts: -1, Previous: w.previous()}}
+	var config sync.WaitGroup
+	config.Go(func() { seen.look, seen.problem = snapshot.Observe(ctx, w.sets, w.limits) })
+	w.inspect(ctx, &seen)
+	w.probe(ctx, &seen)
+	config.Wait()
+	if seen.problem == nil {
+		seen.dirs = w.holding(seen.look)
+	}
+	return seen
+}
+
+// holding are the directories that hold members, beside the roots.
+func (w *world) holding(look *snapshot.Look) []string {
+	var dirs []string
+	for _, m := range look.Members {
+		for _, set := range w.sets {
+			if m.Type == snapshot.Dir && set.Label == m.Set {
+				dirs = append(dirs, filepath.Join(set.Root, m.Path))
+			}
+		}
+	}
+	return dirs
+}
+
+// seeAhead begins a look while the state is still being loaded.
+func (w *world) seeAhead(ctx context.Context) {
+	ahead := make(chan sight, 1)
+	w.ahead = ahead
+	go func() { ahead <- w.see(ctx) }()
 }
 
 // previous is when the round before this one ended, on this boot's clock.
@@ -182,12 +228,13 @@ func (w *world) tick() {
 }
 
 // inspect asks the supervisor.
-func (w *world) inspect(ctx context.Context, r *lifecycle.Round) {
+func (w *world) inspect(ctx context.Context, seen *sight) {
+	r := &seen.round
 	in, err := w.sup.Inspect(ctx)
 	if err != nil {
 		in = supervisor.Inspection{Presence: deadman.Obscured, Restarts: -1, Detail: err.Error()}
 	}
-	w.last.process = in
+	seen.process = in
 	r.Presence, r.Restarts = in.Presence, in.Restarts
 	r.Stopped = in.Presence == deadman.Gone && w.planned(in.Exit)
 	if in.Presence != deadman.Running {
@@ -197,7 +244,7 @@ func (w *world) inspect(ctx context.Context, r *lifecycle.Round) {
 	now := time.Now().UTC().Round(0)
 	r.StartedAt = proc.WallOf(in.Started, now, proc.Uptime())
 	r.ClockSet = w.clock.wallSet(in.Started)
-	w.last.wall = r.StartedAt
+	seen.wall = r.StartedAt
 	w.remember(ctx, in)
 	r.Version = w.memo.Version
 }

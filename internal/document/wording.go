@@ -2,7 +2,6 @@ package document
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -15,8 +14,8 @@ import (
 
 var (
 	// aCharacter is how go-toml prints one, e.g. U+0041 'A'.
-	aCharacter  = regexp.MustCompile(`(?s) U\+[0-9A-F]+( '.*?')?`)
-	parenthesis = regexp.MustCompile(`(?s) \(.*\)`)
+	aCharacter  = lazy(`(?s) U\+[0-9A-F]+( '.*?')?`)
+	parenthesis = lazy(`(?s) \(.*\)`)
 )
 
 func tomlWording(message string) string {
@@ -26,7 +25,7 @@ func tomlWording(message string) string {
 	}
 	message, _, _ = strings.Cut(message, " but got ")
 	message, _, _ = strings.Cut(message, ": ")
-	return aCharacter.ReplaceAllString(message, "")
+	return aCharacter().ReplaceAllString(message, "")
 }
 
 func yamlWording(e *yaml.LoadError) string {
@@ -35,7 +34,7 @@ func yamlWording(e *yaml.LoadError) string {
 		if strings.HasPrefix(e.Message, "found character '") {
 			return "a character is not allowed in a tag"
 		}
-		return parenthesis.ReplaceAllString(e.Message, "")
+		return parenthesis().ReplaceAllString(e.Message, "")
 	case yaml.ComposerStage:
 		return "an alias names no anchor, or the structure is broken"
 	}

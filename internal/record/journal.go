@@ -125,7 +125,9 @@ func (j *Journal) loadStored(ctx context.Context, agent string) (Saved, error) {
 	if err != nil {
 		return Saved{}, err
 	}
-	defer l.Close()
+	// Giving its memory back takes as long as the rest of a healthy check, and a
+	// process that is about to end need not wait for it.
+	defer func() { go l.Close() }()
 	return l.Load(ctx, agent)
 }
 

@@ -2,7 +2,6 @@ package validate
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 
 	"deadman/internal/document"
@@ -14,34 +13,34 @@ import (
 var (
 	// [REDACTED], <redacted: token>, ***REDACTED***, __OPENCLAW_REDACTED__,
 	// (redacted). A bare "redacted" may be a log level; see secretKey.
-	sentinel = regexp.MustCompile(`(?i)^(_{2,}([a-z0-9]+_)*redacted(_[a-z0-9]+)*_{2,}|[\[<({*•]+ ?redacted\b[^\[\]<>(){}\n]{0,40}[\]>)}*•]+)$`)
+	sentinel = lazy(`(?i)^(_{2,}([a-z0-9]+_)*redacted(_[a-z0-9]+)*_{2,}|[\[<({*•]+ ?redacted\b[^\[\]<>(){}\n]{0,40}[\]>)}*•]+)$`)
 	// ***, ••••••••
-	mask = regexp.MustCompile(`^([*]{3,}|[•●∙]{3,})$`)
+	mask = lazy(`^([*]{3,}|[•●∙]{3,})$`)
 	// sk-..., sk-ant-…wxyz, ghp_***1234: a known kind of token, cut out in the middle.
-	cutToken = regexp.MustCompile(`^((sk|pk|rk|ghp|gho|ghs|github_pat|glpat|xox[abprs]|xapp|hf|gsk|npm|pplx|nvapi)[-_]|AIza|AKIA)[-_A-Za-z0-9]*(\.{3,}|…|[*•]{3,})[-_A-Za-z0-9]*$`)
+	cutToken = lazy(`^((sk|pk|rk|ghp|gho|ghs|github_pat|glpat|xox[abprs]|xapp|hf|gsk|npm|pplx|nvapi)[-_]|AIza|AKIA)[-_A-Za-z0-9]*(\.{3,}|…|[*•]{3,})[-_A-Za-z0-9]*$`)
 	// 123456:AA...xyz, xxxxxxxx, redacted: as the value of a key that says it
 	// is a secret.
-	cutSecret = regexp.MustCompile(`^(\S*(\.{3,}|…|[*•]{3,})\S*|x{8,}|X{8,}|(?i:redacted))$`)
+	cutSecret = lazy(`^(\S*(\.{3,}|…|[*•]{3,})\S*|x{8,}|X{8,}|(?i:redacted))$`)
 	// Bearer ***, and the password of a URL.
-	scheme      = regexp.MustCompile(`(?i)^(bearer|basic|token|bot)\s+(\S.*)$`)
-	urlPassword = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s@:]*:([^/?#\s@]+)@`)
+	scheme      = lazy(`(?i)^(bearer|basic|token|bot)\s+(\S.*)$`)
+	urlPassword = lazy(`^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s@:]*:([^/?#\s@]+)@`)
 
-	secretKey = regexp.MustCompile(`(?i)(api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|token|secret|passw(or)?d|passphrase|credentials?)$`)
+	secretKey = lazy(`(?i)(api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|token|secret|passw(or)?d|passphrase|credentials?)$`)
 	// Keys that configure redaction have every right to name a placeholder.
-	redactionKey = regexp.MustCompile(`(?i)(redact|mask|saniti[sz]|scrub|placeholder|replacement)`)
+	redactionKey = lazy(`(?i)(redact|mask|saniti[sz]|scrub|placeholder|replacement)`)
 )
 
 // isPlaceholder reports whether value, of a key whose last name is key, is
 // what a redaction leaves behind.
 func isPlaceholder(key, value string) bool {
 	value = strings.TrimSpace(value)
-	if m := scheme.FindStringSubmatch(value); m != nil {
+	if m := scheme().FindStringSubmatch(value); m != nil {
 		value = m[2]
-	} else if m := urlPassword.FindStringSubmatch(value); m != nil {
+	} else if m := urlPassword().FindStringSubmatch(value); m != nil {
 		value, key = m[1], "password"
 	}
-	return sentinel.MatchString(value) || mask.MatchString(value) || cutToken.MatchString(value) ||
-		secretKey.MatchString(key) && cutSecret.MatchString(value)
+	return sentinel().MatchString(value) || mask().MatchString(value) || cutToken().MatchString(value) ||
+		secretKey().MatchString(key) && cutSecret().MatchString(value)
 }
 
 // placeholders looks at each value of f. A file that does not parse has no
@@ -56,7 +55,7 @@ func placeholders(f File) []Finding {
 	}
 	var out []Finding
 	for s := range doc.Scalars() {
-		if redactionKey.MatchString(s.Path) || !isPlaceholder(lastName(s.Path), s.Text) {
+		if redactionKey().MatchString(s.Path) || !isPlaceholder(lastName(s.Path), s.Text) {
 			continue
 		}
 		out = append(out, Finding{Kind: KindPlaceholder, File: f.Name, Line: s.Line, Column: s.Column, Key: s.Path,
@@ -78,7 +77,7 @@ func lastName(path string) string {
 
 // assignment is a line of an opaque file that gives a name a value: `key =
 // value`, `key: value`, `key value;`.
-var assignment = regexp.MustCompile(`^([\w."'-]*[\w"'])(?:\s*[:=]\s*|\s+)(\S.*?)[;,]?$`)
+var assignment = lazy(`^([\w."'-]*[\w"'])(?:\s*[:=]\s*|\s+)(\S.*?)[;,]?$`)
 
 // opaquePlaceholders goes by line and knows no grammar, so it takes less for
 // a placeholder: a line must give a name a value (or end in a name and a
@@ -97,7 +96,7 @@ func opaquePlaceholders(f File) []Finding {
 			continue
 		}
 		text, _, _ = strings.Cut(text, " #")
-		m := assignment.FindStringSubmatch(strings.TrimRight(text, " \t"))
+		m := assignment().FindStringSubmatch(strings.TrimRight(text, " \t"))
 		if m == nil {
 			continue
 		}
@@ -116,7 +115,7 @@ func opaquePlaceholders(f File) []Finding {
 func opaqueValue(key, value string) bool {
 	key, value = strings.Trim(key, `"' `), strings.Trim(value, `"' `)
 	switch {
-	case redactionKey.MatchString(key), mask.MatchString(value) && !secretKey.MatchString(key):
+	case redactionKey().MatchString(key), mask().MatchString(value) && !secretKey().MatchString(key):
 		return false
 	}
 	return isPlaceholder(key, value)
