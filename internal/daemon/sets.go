@@ -53,6 +53,11 @@ func policy(a config.Agent) lifecycle.Policy {
 		BackoffFactor:      a.Recovery.BackoffFactor,
 		BackoffLimit:       a.Recovery.BackoffLimit,
 	}
+	if a.Supervisor.Child != nil {
+		// The grace is for those who may yet bring the process back. Nobody but
+		// us owns a child, and its end is certain.
+		p.GoneGrace = 0
+	}
 	return p
 }
 

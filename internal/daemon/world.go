@@ -92,10 +92,34 @@ func (d *Daemon) newWorld(a config.Agent) (*world, error) {
 	if w.store, err = snapshot.Open(w.dir, a.Name); err != nil {
 		return nil, err
 	}
+	if err := w.refuseOverlap(d.cfg.StateDir); err != nil {
+		return nil, err
+	}
 	w.memo = readMemo(w.dir)
 	w.sup, w.known = newSupervisor(a, w.dir)
 	*w.known = w.memo.Known
 	return w, nil
+}
+
+// refuseOverlap refuses a set that reaches, by way of links, what we write
+// ourselves: every capture would be a change. What the paths tell alone, the
+// config has refused already.
+func (w *world) refuseOverlap(stateDir string) error {
+	state, err := filepath.EvalSymlinks(stateDir)
+	if err != nil {
+		return nil // It is not there yet, so nothing reaches it.
+	}
+	for _, set := range w.sets {
+		root, err := filepath.EvalSymlinks(set.Root)
+		if err != nil {
+			continue
+		}
+		rel, err := filepath.Rel(root, filepath.Join(state, "deadman.db"))
+		if err == nil && filepath.IsLocal(rel) && set.Matches(filepath.ToSlash(rel)) {
+			return &saidError{fmt.Sprintf("cannot guard %s: its config set in %s holds the state directory", w.agent.Name, set.Root), "move state-dir, or exclude it"}
+		}
+	}
+	return nil
 }
 
 func (w *world) close() { _ = w.store.Close() }

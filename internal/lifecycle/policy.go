@@ -18,7 +18,8 @@ const (
 	FirstRestart First = "restart"
 )
 
-// Policy is what the user configured for one agent. Durations are positive.
+// Policy is what the user configured for one agent. Durations are positive, but
+// for GoneGrace, which may be 0.
 type Policy struct {
 	// Observe: decide and record, but touch nothing.
 	Observe bool  `json:"observe,omitempty"`
