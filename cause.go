@@ -24,8 +24,10 @@ const (
 	Permission
 )
 
-var causeNames = []string{"", "config-invalid", "config-changed", "none-found",
-	"out-of-memory", "disk-full", "port-taken", "network-down", "version-changed", "start-limit", "permission"}
+var causeNames = []string{
+	"", "config-invalid", "config-changed", "none-found",
+	"out-of-memory", "disk-full", "port-taken", "network-down", "version-changed", "start-limit", "permission",
+}
 
 func (c Cause) String() string                { return nameOf("cause", causeNames, c) }
 func (c Cause) MarshalText() ([]byte, error)  { return []byte(c.String()), nil }

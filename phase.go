@@ -43,8 +43,10 @@ const (
 	Dead
 )
 
-var phaseNames = []string{"", "starting", "up", "degraded", "unclear", "confirming", "stopping", "keeping",
-	"restoring", "launching", "verifying", "probation", "waiting", "failed", "stood-down", "stopped", "paused", "dead"}
+var phaseNames = []string{
+	"", "starting", "up", "degraded", "unclear", "confirming", "stopping", "keeping",
+	"restoring", "launching", "verifying", "probation", "waiting", "failed", "stood-down", "stopped", "paused", "dead",
+}
 
 func (p Phase) String() string                { return nameOf("phase", phaseNames, p) }
 func (p Phase) MarshalText() ([]byte, error)  { return []byte(p.String()), nil }

@@ -56,8 +56,10 @@ func Load(path string) (Config, Problems) {
 	c, problems := Parse(stateDir, Source{File: path, Data: data}, dropIns...)
 	problems = append(problems, unread...)
 	if len(c.Agents) == 0 && len(problems) == 0 {
-		problems = Problems{{File: path, Message: "cannot guard anything: there are no agents here nor in conf.d",
-			hint: "`deadman init` looks for agents on this machine"}}
+		problems = Problems{{
+			File: path, Message: "cannot guard anything: there are no agents here nor in conf.d",
+			hint: "`deadman init` looks for agents on this machine",
+		}}
 	}
 	return c, problems
 }

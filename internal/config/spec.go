@@ -33,8 +33,10 @@ const (
 	scalar        // any JSON value that is neither list nor map
 )
 
-var kindNames = [...]string{"", "group", "text", "text", "name", "absolute path", "path", "relative path", "pattern",
-	"file#path", "URL", "host:port", "duration", "size", "whole number", "number", "true or false", "one of", "value"}
+var kindNames = [...]string{
+	"", "group", "text", "text", "name", "absolute path", "path", "relative path", "pattern",
+	"file#path", "URL", "host:port", "duration", "size", "whole number", "number", "true or false", "one of", "value",
+}
 
 // shape is how many values of its kind a key takes.
 type shape uint8

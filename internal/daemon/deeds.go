@@ -67,8 +67,10 @@ func (w *world) capture(ctx context.Context, s lifecycle.State) lifecycle.Outcom
 // retain removes what retention does not keep. That it could not is no failure
 // of a capture.
 func (w *world) retain(s lifecycle.State, also string) {
-	needed := []string{also, s.Seen.Snapshot, s.Life.On.Snapshot, s.Known.Snapshot,
-		s.Incident.Original.Snapshot, s.Incident.Target.Snapshot, s.Pending.Snapshot}
+	needed := []string{
+		also, s.Seen.Snapshot, s.Life.On.Snapshot, s.Known.Snapshot,
+		s.Incident.Original.Snapshot, s.Incident.Target.Snapshot, s.Pending.Snapshot,
+	}
 	for _, blamed := range s.Incident.Blamed {
 		needed = append(needed, blamed.Snapshot)
 	}
@@ -102,8 +104,10 @@ func (w *world) promote(s lifecycle.State) lifecycle.Outcome {
 	if err := w.store.SetKnownGood(m.ID, p.Provisional); err != nil {
 		return failed(err)
 	}
-	return lifecycle.Outcome{OK: true, Version: w.memo.Version, Snapshot: m.ID,
-		Live: lifecycle.Live{Config: lifecycle.Config{Snapshot: m.ID, Hash: m.Hash, Identity: w.identity(m)}}}
+	return lifecycle.Outcome{
+		OK: true, Version: w.memo.Version, Snapshot: m.ID,
+		Live: lifecycle.Live{Config: lifecycle.Config{Snapshot: m.ID, Hash: m.Hash, Identity: w.identity(m)}},
+	}
 }
 
 // identity of a stored snapshot under today's preserve keys.

@@ -76,8 +76,10 @@ func human(kind string) bool {
 // publish is an entry as others see it.
 func publish(e record.Entry) api.Entry {
 	body := bodyOf(e)
-	return api.Entry{ID: e.ID, Time: e.Time, Agent: e.Agent, Incident: e.Incident, Kind: e.Kind, Cause: e.Cause, Reason: e.Reason,
-		Snapshot: e.Snapshot, OldHash: e.OldHash, NewHash: e.NewHash, Outcome: e.Outcome, Detail: detail(body), Reverted: body.Reverted}
+	return api.Entry{
+		ID: e.ID, Time: e.Time, Agent: e.Agent, Incident: e.Incident, Kind: e.Kind, Cause: e.Cause, Reason: e.Reason,
+		Snapshot: e.Snapshot, OldHash: e.OldHash, NewHash: e.NewHash, Outcome: e.Outcome, Detail: detail(body), Reverted: body.Reverted,
+	}
 }
 
 // bodyOf is the body of an entry. One that cannot be read tells nothing.

@@ -119,8 +119,10 @@ func write(s subject, p plan) []byte {
 		line("      process: {%s}", p.identity)
 	}
 	if p.startTimeout != "" {
-		notes("    ", []string{"The start command returns at once, and an agent that is not there by then was not",
-			"started. One that is there and does not serve yet has all of healthy-deadline."})
+		notes("    ", []string{
+			"The start command returns at once, and an agent that is not there by then was not",
+			"started. One that is there and does not serve yet has all of healthy-deadline.",
+		})
 		line("    start-timeout: %s", p.startTimeout)
 	}
 	notes("    ", p.checkNotes)

@@ -227,7 +227,8 @@ func TestInitOfACommand(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	text, err := daemon.Init(context.Background(), daemon.Target{
-		Command: []string{"python3", "-m", "gateway", "--config", m.path("etc/config.yaml")}, URL: "http://127.0.0.1:9/health"})
+		Command: []string{"python3", "-m", "gateway", "--config", m.path("etc/config.yaml")}, URL: "http://127.0.0.1:9/health",
+	})
 	if err != nil {
 		if strings.Contains(err.Error(), "cannot find") {
 			t.Skip("no python3 here")

@@ -192,8 +192,10 @@ func (j *journal) entries(step guard.Step) ([]record.Entry, error) {
 // ending is the entry for the end of a recovery, if action says that this is it.
 func (j *journal) ending(step guard.Step, a lifecycle.Action) (record.Entry, time.Duration, bool) {
 	inc := step.After.Incident
-	e := record.Entry{Kind: kindRestart, Outcome: "success", Cause: inc.Cause.String(), Reason: inc.Chosen.String(),
-		Snapshot: inc.Target.Snapshot, OldHash: oldHash(step.After), NewHash: inc.Target.Hash}
+	e := record.Entry{
+		Kind: kindRestart, Outcome: "success", Cause: inc.Cause.String(), Reason: inc.Chosen.String(),
+		Snapshot: inc.Target.Snapshot, OldHash: oldHash(step.After), NewHash: inc.Target.Hash,
+	}
 	switch a.Reason {
 	case deadman.Verified, deadman.VerifiedNotReady:
 		if inc.RolledBack || inc.Chosen == deadman.RestoredByPerson || inc.Chosen == deadman.RolledBackByPerson {

@@ -44,8 +44,10 @@ type plannedSet struct {
 var configEndings = []string{".yaml", ".yml", ".json", ".json5", ".jsonc", ".toml", ".ini", ".env", ".conf", ".cfg"}
 
 // notConfig are files of that kind that a program does not run by.
-var notConfig = []string{"package.json", "package-lock.json", "tsconfig.json", "pyproject.toml", "Cargo.toml", "composer.json",
-	"deadman.yaml", "docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml", "setup.cfg", "tox.ini", "pytest.ini", "auth.json"}
+var notConfig = []string{
+	"package.json", "package-lock.json", "tsconfig.json", "pyproject.toml", "Cargo.toml", "composer.json",
+	"deadman.yaml", "docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml", "setup.cfg", "tox.ini", "pytest.ini", "auth.json",
+}
 
 func looksLikeConfig(path string) bool {
 	base := filepath.Base(path)
@@ -341,11 +343,15 @@ func (p *plan) findIdentity(s subject) error {
 	default:
 		switch n := same(s.argv); {
 		case n == 0:
-			return &saidError{fmt.Sprintf("cannot tell process %d by its command line: it was not started by the path of its program, and listens on no port", s.process.PID),
-				"have it write a pid file, or let deadman own it: deadman init -- COMMAND…"}
+			return &saidError{
+				fmt.Sprintf("cannot tell process %d by its command line: it was not started by the path of its program, and listens on no port", s.process.PID),
+				"have it write a pid file, or let deadman own it: deadman init -- COMMAND…",
+			}
 		case n > 1:
-			return &saidError{fmt.Sprintf("cannot tell process %d from others: %d processes have this command line, and it listens on no port", s.process.PID, n),
-				"have it write a pid file, or let deadman own it: deadman init -- COMMAND…"}
+			return &saidError{
+				fmt.Sprintf("cannot tell process %d from others: %d processes have this command line, and it listens on no port", s.process.PID, n),
+				"have it write a pid file, or let deadman own it: deadman init -- COMMAND…",
+			}
 		}
 		p.identity = "argv: " + list(s.argv)
 		p.identityNotes = []string{"The one process with exactly this command line."}

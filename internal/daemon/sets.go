@@ -69,8 +69,10 @@ func checks(a config.Agent) []health.Check {
 		h := health.Check{Name: c.Name, Level: c.Level, Timeout: c.Timeout}
 		switch {
 		case c.HTTP != nil:
-			h.HTTP = &health.HTTP{URL: c.HTTP.URL, Status: c.HTTP.Status, Method: c.HTTP.Method, Headers: c.HTTP.Headers,
-				Body: c.HTTP.Body, JSON: jsonTexts(c.HTTP.JSON)}
+			h.HTTP = &health.HTTP{
+				URL: c.HTTP.URL, Status: c.HTTP.Status, Method: c.HTTP.Method, Headers: c.HTTP.Headers,
+				Body: c.HTTP.Body, JSON: jsonTexts(c.HTTP.JSON),
+			}
 		case c.TCP != nil:
 			h.TCP = &health.TCP{Address: c.TCP.Address}
 		case c.Exec != nil:

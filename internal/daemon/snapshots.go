@@ -203,8 +203,10 @@ func (v *view) live(ctx context.Context) (version, error) {
 		}
 	}
 	if !ver.stored {
-		ver.manifest = snapshot.Manifest{ID: wordLive, Agent: v.agent.Name, Hash: look.Hash, Content: look.Content, Identity: look.Identity,
-			Sets: v.sets, Roots: look.Roots, Members: look.Members}
+		ver.manifest = snapshot.Manifest{
+			ID: wordLive, Agent: v.agent.Name, Hash: look.Hash, Content: look.Content, Identity: look.Identity,
+			Sets: v.sets, Roots: look.Roots, Members: look.Members,
+		}
 	}
 	return ver, nil
 }
@@ -216,11 +218,15 @@ func (v *view) format(m snapshot.Member) document.Format {
 
 // describe is a manifest as others see it.
 func describe(m snapshot.Manifest) api.Snapshot {
-	s := api.Snapshot{ID: m.ID, Agent: m.Agent, Created: m.Created, Seen: m.Seen, Standing: m.Standing,
-		Provisional: m.Provisional, Pinned: m.Pinned, Hash: m.Hash, Evidence: m.Evidence}
+	s := api.Snapshot{
+		ID: m.ID, Agent: m.Agent, Created: m.Created, Seen: m.Seen, Standing: m.Standing,
+		Provisional: m.Provisional, Pinned: m.Pinned, Hash: m.Hash, Evidence: m.Evidence,
+	}
 	for _, member := range m.Members {
-		s.Members = append(s.Members, api.Member{Name: member.Name(), Type: string(member.Type), Mode: fmt.Sprintf("%04o", member.Mode),
-			Owner: owner(member), Size: member.Size, SHA256: member.SHA256})
+		s.Members = append(s.Members, api.Member{
+			Name: member.Name(), Type: string(member.Type), Mode: fmt.Sprintf("%04o", member.Mode),
+			Owner: owner(member), Size: member.Size, SHA256: member.SHA256,
+		})
 	}
 	for _, c := range m.History {
 		line := fmt.Sprintf("%s %s: %s", stamp(c.Time), c.Standing, sentence(c.Reason))

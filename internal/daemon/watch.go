@@ -218,10 +218,7 @@ func (w *world) dirs() []string {
 	for _, set := range w.sets {
 		dirs = append(dirs, set.Root)
 	}
-	for _, dir := range w.last.dirs {
-		dirs = append(dirs, dir)
-	}
-	return dirs
+	return append(dirs, w.last.dirs...)
 }
 
 // ears turn what the kernel tells of files into hints for a guard.

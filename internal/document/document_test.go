@@ -29,8 +29,10 @@ func TestFormatOf(t *testing.T) {
 
 func TestKeyAndPaths(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"config.yaml#onboarding.seen", `d/a.json#hosts."example.org".port`, "a.yaml#agents.list[3].model",
-		"a.yaml#[1].kind", `a.yaml#"with space"`, `a.yaml#"a\"b"[0]`, "a.yaml#ключ", `a.yaml#"#"`, `a.yaml#""`} {
+	for _, text := range []string{
+		"config.yaml#onboarding.seen", `d/a.json#hosts."example.org".port`, "a.yaml#agents.list[3].model",
+		"a.yaml#[1].kind", `a.yaml#"with space"`, `a.yaml#"a\"b"[0]`, "a.yaml#ключ", `a.yaml#"#"`, `a.yaml#""`,
+	} {
 		var k document.Key
 		if err := k.UnmarshalText([]byte(text)); err != nil {
 			t.Errorf("%s: %v", text, err)
@@ -43,8 +45,10 @@ func TestKeyAndPaths(t *testing.T) {
 	if err != nil || string(b) != `"a.yaml#b.c"` {
 		t.Errorf("as JSON: %s, %v", b, err)
 	}
-	for _, text := range []string{"", "config.yaml", "#a", "a.yaml#", "a.yaml#.a", "a.yaml#a.", "a.yaml#a..b", "a.yaml#a[", "a.yaml#a[x]",
-		"a.yaml#a[01]", "a.yaml#a[-1]", "a.yaml#a[1]b", `a.yaml#"a`, `a.yaml#"a"b`, `a.yaml#a"b`, "a.yaml#a b", "a.yaml#a.[1]", "a.yaml#a]"} {
+	for _, text := range []string{
+		"", "config.yaml", "#a", "a.yaml#", "a.yaml#.a", "a.yaml#a.", "a.yaml#a..b", "a.yaml#a[", "a.yaml#a[x]",
+		"a.yaml#a[01]", "a.yaml#a[-1]", "a.yaml#a[1]b", `a.yaml#"a`, `a.yaml#"a"b`, `a.yaml#a"b`, "a.yaml#a b", "a.yaml#a.[1]", "a.yaml#a]",
+	} {
 		before := document.Key{File: "f", Path: "p"}
 		k := before
 		if err := k.UnmarshalText([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "cannot ") || k != before {
@@ -74,8 +78,10 @@ func TestParseAccepts(t *testing.T) {
 		{document.INI, "; c\ntop = 1\n[s.t]\nk: v\n  more\n# c\nk2 =\n", []string{`"s.t"`, "top"}},
 		{document.INI, "[a]\n\tx = 1\n\ty = 2\n[b] ; c\n", []string{"a", "b"}},
 		{document.Env, "", nil},
-		{document.Env, "\uFEFF# c\nexport A=1\nB = 'x # y' # c\nC=\"a\nb\"\r\nD\nE=\nF=a#b\nG=\"a\"b\nexport=1\n",
-			[]string{"A", "B", "C", "D", "E", "F", "G", "export"}},
+		{
+			document.Env, "\uFEFF# c\nexport A=1\nB = 'x # y' # c\nC=\"a\nb\"\r\nD\nE=\nF=a#b\nG=\"a\"b\nexport=1\n",
+			[]string{"A", "B", "C", "D", "E", "F", "G", "export"},
+		},
 		{document.JSON, `{"a.b":1,"c":2}`, []string{`"a.b"`, "c"}},
 		{document.Opaque, "\x00\xff{", nil},
 		{document.Opaque, "", nil},
@@ -152,11 +158,15 @@ func TestErrorsNeverQuoteTheFile(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
 	for format, sources := range map[document.Format][]string{
-		document.YAML: {"a: *hunter2\n", "hunter2: 1\nhunter2: 2\n", "a: !!int hunter2\n", "a: !hunter2! x\n", "a: !<hunter2> x\n", "%hunter2\n",
+		document.YAML: {
+			"a: *hunter2\n", "hunter2: 1\nhunter2: 2\n", "a: !!int hunter2\n", "a: !hunter2! x\n", "a: !<hunter2> x\n", "%hunter2\n",
 			"a: 'hunter2\n", "a: \"\\hunter2\"\n", "hunter2\nb: 1\n", "a: &hunter2\n*hunter2 : b\n- hunter2", "a: !!float hunter2\n",
-			"!!hunter2,{ a\n", "a: !!binary hunter2\n", "a: !!timestamp hunter2"},
-		document.TOML: {"a = hunter2\n", "[hunter2]\n[hunter2]\n", "hunter2 = 1\nhunter2 = 2\n", "a = \"hunter2\n", "a = 1hunter2\n", "\"hunter2 is\" = 1\n\"hunter2 is\" = 2\n",
-			"a.hunter2 = 1\na.hunter2.b = 2\n", "a = 1 hunter2", "a = 2020-hunter2", "hunter2", "[[hunter2]]\n[hunter2]\n", "hunter2=1\n[hunter2]\n", "hunter2=[]\n[[hunter2]]"},
+			"!!hunter2,{ a\n", "a: !!binary hunter2\n", "a: !!timestamp hunter2",
+		},
+		document.TOML: {
+			"a = hunter2\n", "[hunter2]\n[hunter2]\n", "hunter2 = 1\nhunter2 = 2\n", "a = \"hunter2\n", "a = 1hunter2\n", "\"hunter2 is\" = 1\n\"hunter2 is\" = 2\n",
+			"a.hunter2 = 1\na.hunter2.b = 2\n", "a = 1 hunter2", "a = 2020-hunter2", "hunter2", "[[hunter2]]\n[hunter2]\n", "hunter2=1\n[hunter2]\n", "hunter2=[]\n[[hunter2]]",
+		},
 		document.INI:   {"hunter2\n", "[hunter2\n", "[hunter2]\n[hunter2]\n", "hunter2=1\nhunter2=2\n"},
 		document.Env:   {"A B hunter2\n", "A='hunter2\n", "hunter2=\nhunter2=\n", "=hunter2"},
 		document.JSON:  {"hunter2", `{"hunter2":1,"hunter2":2}`, `"hunter2`, `{"a":hunter2}`, "[1hunter2"},
@@ -228,8 +238,10 @@ func TestChanges(t *testing.T) {
 		{"nothing but layout", document.YAML, "a: 1\nb: [x, y]\n", "# c\nb:\n- x\n- y\na: 1\n", nil},
 		{"types count", document.YAML, "a: 1\nb: yes\nc: null\n", "a: \"1\"\nb: \"yes\"\nc: ~\n", []string{"changed a", "changed b"}},
 		{"a subtree is one entry", document.YAML, "a: {b: 1}\n", "a: {b: 1, c: {d: {e: 1}}}\n", []string{"added a.c"}},
-		{"incident 26", document.JSON, `{"gateway":{"mode":"local","auth":{"t":1}},"agents":{},"model":1}`, `{"gateway":{"mode":"local"}}`,
-			[]string{"removed agents", "removed gateway.auth", "removed model"}},
+		{
+			"incident 26", document.JSON, `{"gateway":{"mode":"local","auth":{"t":1}},"agents":{},"model":1}`, `{"gateway":{"mode":"local"}}`,
+			[]string{"removed agents", "removed gateway.auth", "removed model"},
+		},
 		{"from empty", document.YAML, "", "b: 1\na: {c: 1}\n", []string{"added a", "added b"}},
 		{"to empty", document.YAML, "b: 1\n", "", []string{"removed b"}},
 		{"list items", document.JSON, `{"l":[1,2,3,4]}`, `{"l":[1,2,9,3,4]}`, []string{"added l[2]"}},

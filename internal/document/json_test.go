@@ -52,8 +52,10 @@ func TestJSON5Conformance(t *testing.T) {
 			t.Errorf("%q: got %q (%v), want the same as %s (%v)", source, got, ok, same, wantOK)
 		}
 	}
-	numbers := []string{"0", "-0", "+1", "1.5", ".5", "5.", "-.5", "5.e3", "1e10", "1E+10", "1e-7", "0xdecaf", "-0XC0FFEE",
-		"Infinity", "-Infinity", "+Infinity", "NaN", "-NaN"}
+	numbers := []string{
+		"0", "-0", "+1", "1.5", ".5", "5.", "-.5", "5.e3", "1e10", "1E+10", "1e-7", "0xdecaf", "-0XC0FFEE",
+		"Infinity", "-Infinity", "+Infinity", "NaN", "-NaN",
+	}
 	for i, a := range numbers {
 		for _, b := range numbers[i+1:] {
 			x, okX := document.Identity(document.JSON5, []byte(a), nil)

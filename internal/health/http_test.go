@@ -74,7 +74,8 @@ func TestHTTP(t *testing.T) {
 		"redirect":             {health.HTTP{URL: "/moved"}, deadman.Unhealthy, "status 302"},
 		"redirect as expected": {health.HTTP{URL: "/moved", Status: []int{302}}, deadman.Healthy, ""},
 		"method and headers": {health.HTTP{URL: "/strict", Method: "POST", Headers: map[string]string{
-			"Authorization": "Bearer hunter2", "host": "agent.example"}}, deadman.Healthy, ""},
+			"Authorization": "Bearer hunter2", "host": "agent.example",
+		}}, deadman.Healthy, ""},
 		"no headers":         {health.HTTP{URL: "/strict", Method: "POST"}, deadman.Unhealthy, "status 401"},
 		"body":               {health.HTTP{URL: "/health", Body: `"ok"`}, deadman.Healthy, ""},
 		"another body":       {health.HTTP{URL: "/health", Body: "hunter3"}, deadman.Unhealthy, "lacks the expected text"},

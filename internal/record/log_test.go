@@ -215,8 +215,10 @@ func TestVerifyFindsTheFirstBreak(t *testing.T) {
 		{"altered text", `UPDATE record SET reason = 'x' WHERE id = 3`, 2, 3, "was altered"},
 		{"altered time", `UPDATE record SET time = 'long ago' WHERE id = 3`, 2, 3, "was altered"},
 		{"left out", `DELETE FROM record WHERE id = 3`, 2, 3, "is missing"},
-		{"left out and closed up", `DELETE FROM record WHERE id = 3; UPDATE record SET id = 3 WHERE id = 4; UPDATE record SET id = 4 WHERE id = 5`,
-			2, 3, "does not follow the entry before it"},
+		{
+			"left out and closed up", `DELETE FROM record WHERE id = 3; UPDATE record SET id = 3 WHERE id = 4; UPDATE record SET id = 4 WHERE id = 5`,
+			2, 3, "does not follow the entry before it",
+		},
 		{"cut at the front", `DELETE FROM record WHERE id = 1`, 0, 1, "is missing"},
 		{"cut at the end", `DELETE FROM record WHERE id > 3`, 3, 5, "is missing from the end"},
 		{"emptied", `DELETE FROM record`, 0, 5, "is missing from the end"},

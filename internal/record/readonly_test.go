@@ -98,7 +98,7 @@ func TestReadOnlySeesLaterWriters(t *testing.T) {
 	if got := revision(t, l); got != 2 {
 		t.Errorf("beside the writer: revision %d", got)
 	}
-	saved = commit(t, w, saved, event(3))
+	commit(t, w, saved, event(3))
 	if got := revision(t, l); got != 3 {
 		t.Errorf("after another commit: revision %d", got)
 	}

@@ -31,7 +31,8 @@ import (
 // and a *RefusedError if target cannot be put back under sets: none of its
 // files is among them, or a set has moved to another directory.
 func Prepare(now time.Time, store *snapshot.Store, target, keep snapshot.Manifest,
-	sets []snapshot.Set, preserveFrom []snapshot.Manifest) (*Plan, error) {
+	sets []snapshot.Set, preserveFrom []snapshot.Manifest,
+) (*Plan, error) {
 	p := &Plan{
 		Version: Version, Agent: target.Agent, Snapshot: target.ID, Keep: keep.ID, Created: now,
 		Sets: sets, Was: target.Sets,

@@ -15,10 +15,12 @@ import (
 // formats are files with one preserved value and one that is not: as proven,
 // broken, and put back.
 var formats = []struct{ file, path, good, bad, want string }{
-	{"c.yaml", "onboarding.seen",
+	{
+		"c.yaml", "onboarding.seen",
 		"# why\nmodel: good # keep me\nonboarding:\n  seen: 1\n",
 		"model: bad\nonboarding: {seen: 7}\n",
-		"# why\nmodel: good # keep me\nonboarding:\n  seen: 7\n"},
+		"# why\nmodel: good # keep me\nonboarding:\n  seen: 7\n",
+	},
 	{"c.json", "seen", "{\"model\": \"good\",\n \"seen\": false}\n", "{\"seen\": true, \"model\": \"bad\"}", "{\"model\": \"good\",\n \"seen\": true}\n"},
 	{"c.json5", "seen", "{model: 'good', // why\n seen: 1,}\n", "{model: 'bad', seen: 7}", "{model: 'good', // why\n seen: 7,}\n"},
 	{".env", "SEEN", "# why\nMODEL=good\nSEEN=1\n", "MODEL=bad\nSEEN=7\n", "# why\nMODEL=good\nSEEN=7\n"},

@@ -3,7 +3,6 @@ package supervisor_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -194,7 +193,7 @@ func TestChildSurvivesACrashAtAnyMoment(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Log(fmt.Sprintf("%d of 8 starts had happened before the crash", found))
+	t.Logf("%d of 8 starts had happened before the crash", found)
 }
 
 func TestLogIsPutAside(t *testing.T) {

@@ -62,14 +62,16 @@ func TestPIDFileIdentity(t *testing.T) {
 		"garbage":            {text: "x%d", want: deadman.Obscured},
 		"empty":              {text: " ", want: deadman.Obscured},
 		"empty, but recorded": {
-			text: " ", known: supervisor.Known{Process: agent}, want: deadman.Running, detail: "known by its last start"},
+			text: " ", known: supervisor.Known{Process: agent}, want: deadman.Running, detail: "known by its last start",
+		},
 		"pid 1":    {text: "1", want: deadman.Obscured},
 		"deadman":  {text: fmt.Sprint(os.Getpid()), want: deadman.Obscured},
 		"the dead": {text: fmt.Sprint(dead.PID), want: deadman.Gone, detail: "is gone"},
 		// The pid of a dead agent has gone to this process, which started later.
 		"reused, program unknown": {text: "%d", written: long, want: deadman.Obscured, detail: "younger than the pid file"},
 		"reused, another program": {
-			text: "%d", written: long, known: supervisor.Known{Program: "another"}, want: deadman.Gone, detail: "stale"},
+			text: "%d", written: long, known: supervisor.Known{Program: "another"}, want: deadman.Gone, detail: "stale",
+		},
 		// Or nothing is reused, and the clock was set (a machine without a clock of
 		// its own, at boot).
 		"clock set, same program": {text: "%d", written: long, known: supervisor.Known{Program: program}, want: deadman.Running},

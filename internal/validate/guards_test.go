@@ -33,23 +33,42 @@ func TestGuardsAgainstKnownGood(t *testing.T) {
 		candidate, knownGood []validate.File
 		want                 []string
 	}{
-		{"incident 15: a valid stub", []validate.File{file("openclaw.json", `{"gateway":{"mode":"local"}}`)}, []validate.File{file("openclaw.json", big)},
-			[]string{"shrank openclaw.json", "keys-lost openclaw.json agents", "keys-lost openclaw.json channels"}},
-		{"incident 25: 12,899 to 6,247 bytes", []validate.File{file("a.conf", strings.Repeat("x", 6247))}, []validate.File{file("a.conf", strings.Repeat("x", 12899))},
-			[]string{"shrank a.conf"}},
+		{
+			"incident 15: a valid stub",
+			[]validate.File{file("openclaw.json", `{"gateway":{"mode":"local"}}`)},
+			[]validate.File{file("openclaw.json", big)},
+			[]string{"shrank openclaw.json", "keys-lost openclaw.json agents", "keys-lost openclaw.json channels"},
+		},
+		{
+			"incident 25: 12,899 to 6,247 bytes",
+			[]validate.File{file("a.conf", strings.Repeat("x", 6247))},
+			[]validate.File{file("a.conf", strings.Repeat("x", 12899))},
+			[]string{"shrank a.conf"},
+		},
 		{"a little more than half stays", []validate.File{file("a.conf", strings.Repeat("x", 6450))}, []validate.File{file("a.conf", strings.Repeat("x", 12899))}, nil},
 		{"exactly half", []validate.File{file("a.conf", strings.Repeat("x", 50))}, []validate.File{file("a.conf", strings.Repeat("x", 100))}, []string{"shrank a.conf"}},
 		{"a tiny file", []validate.File{file("a.yaml", "a: 1\n")}, []validate.File{file("a.yaml", "a: "+strings.Repeat("1", 60))}, nil},
-		{"incident 26: 43 bytes", []validate.File{file("openclaw.json", "{\"gateway\":{\"mode\":\"local\"}}\n")},
+		{
+			"incident 26: 43 bytes",
+			[]validate.File{file("openclaw.json", "{\"gateway\":{\"mode\":\"local\"}}\n")},
 			[]validate.File{file("openclaw.json", `{"gateway":{},"x":"`+strings.Repeat("y", 7000)+`"}`)},
-			[]string{"shrank openclaw.json", "keys-lost openclaw.json x"}},
-		{"incident 30: keys the writer does not own", []validate.File{file("config.toml", "[tui]\n"+strings.Repeat("# padding\n", 50))}, []validate.File{file("config.toml", codex)},
-			[]string{"keys-lost config.toml approval_policy", "keys-lost config.toml mcp_servers", "keys-lost config.toml model"}},
+			[]string{"shrank openclaw.json", "keys-lost openclaw.json x"},
+		},
+		{
+			"incident 30: keys the writer does not own",
+			[]validate.File{file("config.toml", "[tui]\n"+strings.Repeat("# padding\n", 50))},
+			[]validate.File{file("config.toml", codex)},
+			[]string{"keys-lost config.toml approval_policy", "keys-lost config.toml mcp_servers", "keys-lost config.toml model"},
+		},
 		{"a key twice in .env", []validate.File{file(".env", "A=1\nA=2\n")}, nil, []string{"duplicate-key .env"}},
 		{"a key twice in JSON", []validate.File{file("a.json", `{"a":1,"a":2}`)}, nil, []string{"duplicate-key a.json"}},
 		{"keys won are fine", []validate.File{file("a.yaml", "a: 1\nb: 2\n")}, []validate.File{file("a.yaml", "a: 1\n")}, nil},
-		{"incident 11: a token gone from .env", []validate.File{file("c.yaml", "a: 1\n"), file(".env", "A=1\n")}, []validate.File{file(".env", "A=1\nDISCORD_BOT_TOKEN=2\n"), file("c.yaml", "a: 1\n")},
-			[]string{"keys-lost .env DISCORD_BOT_TOKEN"}},
+		{
+			"incident 11: a token gone from .env",
+			[]validate.File{file("c.yaml", "a: 1\n"), file(".env", "A=1\n")},
+			[]validate.File{file(".env", "A=1\nDISCORD_BOT_TOKEN=2\n"), file("c.yaml", "a: 1\n")},
+			[]string{"keys-lost .env DISCORD_BOT_TOKEN"},
+		},
 		{"incident 22: zero bytes", []validate.File{file("openclaw.json", "")}, []validate.File{file("openclaw.json", big)}, []string{"empty-file openclaw.json"}},
 		{"white space only", []validate.File{file("a.yaml", " \n\n")}, []validate.File{file("a.yaml", "a: 1\n")}, []string{"empty-file a.yaml"}},
 		{"empty as before", []validate.File{file("a.yaml", "\n")}, []validate.File{file("a.yaml", "")}, nil},
@@ -157,8 +176,10 @@ func TestPlaceholdersByFormat(t *testing.T) {
 			"# *** sk-... [REDACTED] ***", "#***", "  # token ***;", "/* *** */", "location ~ ^/a(.*)*$ { # ***", "server_name *** ;",
 			"log_format main '$remote_addr ...';", "add_header X-Note \"a ... b\";", "mask = [REDACTED]", "note [REDACTED] is what we write", "}",
 		}, "\n"), nil},
-		{"app.conf", "auth_token ***;\nset $key \"sk-...\";\npassword = [REDACTED]\nproxy_set_header Authorization \"Bearer ***\";\nurl = redis://u:***@h\n\"api_key\": \"sk-…\",\n",
-			[]string{"1", "2", "3", "4", "5", "6"}},
+		{
+			"app.conf", "auth_token ***;\nset $key \"sk-...\";\npassword = [REDACTED]\nproxy_set_header Authorization \"Bearer ***\";\nurl = redis://u:***@h\n\"api_key\": \"sk-…\",\n",
+			[]string{"1", "2", "3", "4", "5", "6"},
+		},
 		{"a.bin", "token = ***\n\x00", nil},
 	}
 	for _, tt := range tests {

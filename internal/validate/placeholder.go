@@ -58,8 +58,10 @@ func placeholders(f File) []Finding {
 		if redactionKey().MatchString(s.Path) || !isPlaceholder(lastName(s.Path), s.Text) {
 			continue
 		}
-		out = append(out, Finding{Kind: KindPlaceholder, File: f.Name, Line: s.Line, Column: s.Column, Key: s.Path,
-			Message: "the value is a redaction placeholder"})
+		out = append(out, Finding{
+			Kind: KindPlaceholder, File: f.Name, Line: s.Line, Column: s.Column, Key: s.Path,
+			Message: "the value is a redaction placeholder",
+		})
 	}
 	return out
 }
