@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -122,9 +123,32 @@ func replace(path string, text []byte) error {
 	return os.Rename(path+".tmp", path)
 }
 
+// call makes one request and prints the answer, so that the demo needs no curl.
+func call(method, url string) error {
+	request, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Timeout: 2 * time.Second}
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("cannot %s %s: %s", method, url, answer.Status)
+	}
+	_, err = io.Copy(os.Stdout, answer.Body)
+	return err
+}
+
 func run() error {
 	path := flag.String("config", "config.yaml", "the config `file`")
+	method := flag.String("call", "", "be a client instead: send a request of this `method` to the URL that follows")
 	flag.Parse()
+	if *method != "" {
+		return call(*method, flag.Arg(0))
+	}
 	c, err := load(*path)
 	if err != nil {
 		return err

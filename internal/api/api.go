@@ -50,6 +50,8 @@ type Agent struct {
 	Proof string `json:"proof,omitempty"`
 	// Findings are what a person should know, a line each, without values.
 	Findings []string `json:"findings,omitempty"`
+	// Hints are what to do about the findings, a line each.
+	Hints []string `json:"hints,omitempty"`
 	// Fresh are the findings and deeds of this very round; what check prints.
 	Fresh []string `json:"fresh,omitempty"`
 	// Undo is the one command that undoes the rollback in hand.

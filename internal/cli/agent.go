@@ -39,6 +39,9 @@ func (t *terminal) agent(w io.Writer, a api.Agent) {
 	if a.Proof != "" {
 		t.line(w, "  not proven yet: %s", a.Proof)
 	}
+	for _, hint := range a.Hints {
+		t.hint(hint)
+	}
 	if a.Undo != "" {
 		fmt.Fprintf(w, "  to undo: %s\n", a.Undo) // never folded: it is to be copied
 	}

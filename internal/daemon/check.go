@@ -38,7 +38,9 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 		if readActor(d.agentDir(a.Name)).Watch {
 			return d.ask(ctx, a, "check", Arg{}, max(wait, askTime))
 		}
-		return api.Agent{Name: a.Name, Exit: api.ExitBusy, Findings: []string{busy.Error()}}
+		r := broken(a, busy)
+		r.Exit = api.ExitBusy
+		return r
 	}
 	if err != nil {
 		return broken(a, err)
@@ -59,7 +61,7 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 	r := k.report()
 	if err != nil {
 		r.Exit = api.ExitFailed
-		r.Findings = append(r.Findings, err.Error())
+		find(&r, err)
 	}
 	if orphan && r.State == deadman.Dead {
 		r.Exit = api.ExitUnknown
@@ -67,7 +69,10 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 	}
 	if k.journal.written > 0 {
 		if err := d.deliver(ctx); err != nil {
-			r.Findings = append(r.Findings, err.Error())
+			find(&r, err)
+		}
+		if err := k.reserve(); err != nil {
+			find(&r, err)
 		}
 	}
 	return r
@@ -75,7 +80,18 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 
 // broken is the report on an agent that could not be looked at.
 func broken(a config.Agent, err error) api.Agent {
-	return api.Agent{Name: a.Name, Exit: api.ExitFailed, Findings: []string{err.Error()}}
+	r := api.Agent{Name: a.Name, Exit: api.ExitFailed}
+	find(&r, err)
+	return r
+}
+
+// find adds an error to a report, with its hint if it has one.
+func find(r *api.Agent, err error) {
+	r.Findings = append(r.Findings, err.Error())
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		r.Hints = append(r.Hints, hinted.Hint())
+	}
 }
 
 // Finish completes a restore that was interrupted, and does nothing else: for

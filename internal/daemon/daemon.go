@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,8 +24,8 @@ type Daemon struct {
 type Options struct {
 	// ConfigPath is shown in hints and re-read by a reload.
 	ConfigPath string
-	// RuntimeDir is the last resort of the journal: /run/deadman or
-	// $XDG_RUNTIME_DIR/deadman.
+	// RuntimeDir holds the last resort of the journal, in a directory of its own
+	// for each state directory: /run/deadman or $XDG_RUNTIME_DIR/deadman.
 	RuntimeDir string
 	// By names the person or program that speaks, for the record.
 	By string
@@ -31,6 +33,12 @@ type Options struct {
 
 // Open returns the program on cfg.
 func Open(cfg config.Config, opts Options) *Daemon {
+	if opts.RuntimeDir != "" {
+		// Spooled states are named by their agents alone, and another state
+		// directory may have agents of the same names.
+		sum := sha256.Sum256([]byte(cfg.StateDir))
+		opts.RuntimeDir = filepath.Join(opts.RuntimeDir, hex.EncodeToString(sum[:8]))
+	}
 	return &Daemon{cfg: cfg, opts: opts, journal: record.NewJournal(cfg.StateDir, opts.RuntimeDir)}
 }
 

@@ -169,7 +169,7 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) lifecycle.Outcome {
 	}
 	o.Live = w.facts(look)
 	w.judge(ctx, look, &o.Live)
-	m, err := w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: o.Version, Evidence: "keep", Standing: deadman.Suspect})
+	m, err := w.save(look, snapshot.Meta{Now: time.Now(), AgentVersion: o.Version, Evidence: "keep", Standing: deadman.Suspect})
 	if err != nil {
 		o.Detail = err.Error()
 		return o

@@ -60,7 +60,7 @@ func (d *Daemon) readLog() (*record.Log, error) {
 	if errors.Is(err, record.ErrNoLog) {
 		return nil, nil
 	}
-	return log, err
+	return log, damaged(err)
 }
 
 // human reports whether entries of a kind say something to a person who did not

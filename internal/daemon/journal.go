@@ -23,8 +23,9 @@ const (
 	kindObserved = "observed"
 	kindOutcome  = "outcome"
 	kindFound    = "found"
-	kindPassed   = "passed"   // nothing but time
-	kindSnapshot = "snapshot" // of no record: a snapshot that is explained
+	kindPassed   = "passed"    // nothing but time
+	kindSnapshot = "snapshot"  // of no record: a snapshot that is explained
+	kindSetAside = "set-aside" // a damaged database was
 
 	// The end of a recovery; these are the rows of request_log.
 	kindRollback = "rollback"
@@ -40,7 +41,7 @@ func Kinds() []string {
 		string(lifecycle.DoKeep), string(lifecycle.DoRestore), string(lifecycle.DoStart),
 		string(lifecycle.Alert), string(lifecycle.Note),
 		string(lifecycle.Pause), string(lifecycle.Resume), string(lifecycle.Accept),
-		kindObserved, kindOutcome, kindFound, kindPassed, kindSnapshot,
+		kindObserved, kindOutcome, kindFound, kindPassed, kindSnapshot, kindSetAside,
 	}
 }
 
@@ -125,6 +126,10 @@ func (j *journal) Save(ctx context.Context, step guard.Step) error {
 	j.policy = &step.Policy
 	j.written += len(entries)
 	j.fresh = append(j.fresh, entries...)
+	if errors.Is(receipt.Err, record.ErrCorrupt) {
+		// What was spooled goes into the new one. A failure leaves it there.
+		_ = j.setAside(ctx)
+	}
 	return nil
 }
 
@@ -287,6 +292,11 @@ func (d *Daemon) newKeeper(ctx context.Context, name string) (*keeper, error) {
 	j := &journal{log: d.journal, agent: name, boot: w.boot, path: configPath(w), by: d.opts.By}
 	w.seeAhead(ctx)
 	state, err := j.load(ctx)
+	if errors.Is(err, record.ErrCorrupt) {
+		if err = j.setAside(ctx); err == nil {
+			state, err = j.load(ctx)
+		}
+	}
 	if err != nil {
 		w.close()
 		return nil, fmt.Errorf("cannot load the state of %s: %w", name, err)

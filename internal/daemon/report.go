@@ -21,7 +21,7 @@ func (k *keeper) report() api.Agent {
 		r.Checks = append(r.Checks, api.Check{Name: a.Check, Level: a.Level, Result: a.Result, Detail: a.Detail})
 	}
 	if seen.problem != nil {
-		r.Findings = append(r.Findings, seen.problem.Error())
+		find(&r, seen.problem)
 	}
 	for _, f := range seen.findings {
 		r.Findings = append(r.Findings, f.String())
@@ -67,6 +67,8 @@ func freshLine(e record.Entry) string {
 			return fmt.Sprintf("%s: %s: %s", reason, reason.Rule(), body.Action.Would.Rule())
 		}
 		return fmt.Sprintf("%s: %s", reason, reason.Rule())
+	case kindSetAside:
+		return body.Detail
 	case kindOutcome:
 		if e.Outcome == "failed" && body.Detail != "" {
 			return body.Detail
@@ -187,5 +189,5 @@ func (d *Daemon) loadState(ctx context.Context, name string) (lifecycle.State, e
 	if errors.Is(err, record.ErrNoLog) {
 		return lifecycle.State{}, nil
 	}
-	return s, err
+	return s, damaged(err)
 }

@@ -178,6 +178,7 @@ func (w *watch) loop(ctx context.Context, k *keeper, ears *ears, opened func()) 
 		}
 	}()
 	var following deadman.Process
+	var reserved string // what was last said of the reserve
 	return k.guard.Watch(ctx, ears.wake, words, func(err error) {
 		k.world.tick()
 		if err != nil {
@@ -188,6 +189,10 @@ func (w *watch) loop(ctx context.Context, k *keeper, ears *ears, opened func()) 
 		}
 		if k.journal.written > 0 {
 			k.journal.written = 0
+			if err := k.reserve(); err != nil && err.Error() != reserved {
+				reserved = err.Error()
+				w.warn(reserved)
+			}
 			select {
 			case w.kick <- struct{}{}:
 			default:

@@ -36,8 +36,10 @@ type supervised interface {
 
 // world is one agent and all that can be done to it.
 type world struct {
-	agent  config.Agent
-	dir    string // <state>/agents/<agent>
+	agent config.Agent
+	// stateDir is the state directory, dir the agent's in it.
+	stateDir, dir string
+
 	clock  clock
 	boot   string
 	sets   []snapshot.Set
@@ -66,8 +68,9 @@ type observed struct {
 	// against it. Neither holds a value.
 	problem  error
 	findings []validate.Finding
-	// dirs are those that hold members.
+	// dirs are those that hold members; size is what the members take.
 	dirs []string
+	size int64
 }
 
 // memo is kept in the agent's directory and written when the process changes.
@@ -87,7 +90,7 @@ func (d *Daemon) newWorld(a config.Agent) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{agent: a, dir: d.agentDir(a.Name), boot: boot, clock: openClock(d.cfg.StateDir, boot), checks: checks(a)}
+	w := &world{agent: a, stateDir: d.cfg.StateDir, dir: d.agentDir(a.Name), boot: boot, clock: openClock(d.cfg.StateDir, boot), checks: checks(a)}
 	w.sets, w.limits = sets(a)
 	if w.store, err = snapshot.Open(w.dir, a.Name); err != nil {
 		return nil, err
@@ -208,6 +211,9 @@ func (w *world) see(ctx context.Context) sight {
 	config.Wait()
 	if seen.problem == nil {
 		seen.dirs = w.holding(seen.look)
+		for _, m := range seen.look.Members {
+			seen.size += m.Size
+		}
 	}
 	return seen
 }

@@ -41,6 +41,8 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 	failures := inc.failures(live.Identity)
 	loads := live.Valid != deadman.Unhealthy && !live.Unreadable
 	isKnown := !m.Known.IsZero() && live.Identity == m.Known.Identity
+	// ours: the switch itself put there what is live.
+	ours := inc.RolledBack && live.Identity == inc.Target.Identity
 
 	if holds(deadman.CannotKeep, !o.OK) {
 		return restart(deadman.CannotKeep)
@@ -61,11 +63,16 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 	if holds(deadman.LiveInvalid, !loads && !live.Unreadable && haveTarget) {
 		return restore(deadman.LiveInvalid)
 	}
+	// A start that failed while the cause held says nothing against the config:
+	// it gets one without.
 	_, out := outside(o.Causes)
-	if holds(deadman.OutsideCause, out) {
+	if holds(deadman.OutsideCause, out || inc.Chosen == deadman.OutsideCause && inc.Hindered && live.Identity == inc.Target.Identity) {
 		return restart(deadman.OutsideCause)
 	}
-	if holds(deadman.VersionAndConfigChanged, m.versionToo(o) && !isKnown && !m.policy.AcrossVersions) {
+	if ours && !slices.Contains(inc.Tried, live.Identity) && failures < launchesPerConfig {
+		return restart(inc.Chosen) // It has not failed; something else ended it.
+	}
+	if holds(deadman.VersionAndConfigChanged, m.versionToo(o) && !isKnown && !ours && !m.policy.AcrossVersions) {
 		return restart(deadman.VersionAndConfigChanged)
 	}
 	if holds(deadman.LiveIsBad, live.Bad && haveTarget) {
@@ -113,7 +120,7 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 // incident that the word opened.
 func (m *machine) personsChoice(live Live, restart func(deadman.Reason) choice) (choice, bool) {
 	inc := m.Incident
-	if inc.Person == "" || !inc.Target.IsZero() {
+	if inc.Person == "" || inc.Obeyed {
 		return choice{}, false
 	}
 	reason := deadman.RestoredByPerson
@@ -129,17 +136,27 @@ func (m *machine) personsChoice(live Live, restart func(deadman.Reason) choice) 
 	return choice{restore: true, target: Live{Config: inc.Chose}, reason: reason}, true
 }
 
-// nextTarget is the best snapshot that has not been tried: the known good
-// first, then older proven ones. Never nothing, never what is already there.
+// nextTarget is the best snapshot that has not failed: the known good first,
+// then older proven ones, and last those that merely could not be put in place.
+// Never nothing, never what is already there.
 func (m *machine) nextTarget(shelf []Target, live Live) (Live, bool) {
+	inc := m.Incident
+	var unstaged Live
 	for _, t := range shelf {
-		if t.Identity == live.Identity || t.Snapshot == "" || t.Valid == deadman.Unhealthy ||
-			slices.Contains(m.Incident.Tried, t.Identity) || slices.Contains(m.Barred, t.Identity) {
+		tried := slices.Contains(inc.Tried, t.Identity)
+		if t.Identity == live.Identity || t.Snapshot == "" || t.Valid == deadman.Unhealthy || slices.Contains(m.Barred, t.Identity) ||
+			tried && inc.failures(t.Identity) > 0 || inc.failures(t.Identity) >= launchesPerConfig {
 			continue
 		}
-		return Live{Config: t.Config, Valid: t.Valid}, true
+		target := Live{Config: t.Config, Valid: t.Valid}
+		if !tried {
+			return target, true
+		}
+		if unstaged.IsZero() {
+			unstaged = target
+		}
 	}
-	return Live{}, false
+	return unstaged, !unstaged.IsZero()
 }
 
 // versionToo reports whether the agent runs a version that the known good was

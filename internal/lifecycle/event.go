@@ -118,6 +118,10 @@ type Outcome struct {
 	// Wall is the wall clock when the deed ended.
 	Wall time.Time `json:"wall,omitzero"`
 
+	// Boot is the boot in which the deed ended, where that is known. A deed that
+	// was ordered in another one leads to a look at the agent, not to the next
+	// deed.
+	Boot string `json:"boot,omitempty"`
 	// Snapshot is what Capture or Keep stored, or found stored.
 	Snapshot string `json:"snapshot,omitempty"`
 
@@ -127,7 +131,6 @@ type Outcome struct {
 	Shelf   []Target        `json:"shelf,omitempty"` // the known good first, then older proven ones
 	Causes  []deadman.Cause `json:"causes,omitempty"`
 	Version string          `json:"version,omitempty"`
-	Boot    string          `json:"boot,omitempty"`
 	// Appeared is a process of the agent that was found although it had been
 	// stopped, or that the Start found there before it.
 	Appeared deadman.Process `json:"appeared,omitzero"`

@@ -30,23 +30,22 @@ func checkStep(p lifecycle.Policy, before, after lifecycle.State, actions []life
 			if a.Snapshot == "" {
 				return fmt.Errorf("a restore of nothing")
 			}
-			if p.Observe {
-				return fmt.Errorf("a restore in observe mode")
-			}
 			if after.Incident.Exhausted || after.Incident.Half || after.Incident.Person != "" {
 				break
 			}
-			if slices.Contains(before.Incident.Tried, after.Incident.Target.Identity) {
+			target := after.Incident.Target.Identity
+			if slices.Contains(after.Incident.Tried, target) && slices.ContainsFunc(after.Incident.Failures,
+				func(f lifecycle.Failure) bool { return f.Identity == target }) {
 				return fmt.Errorf("a target that did not verify is tried again")
 			}
 		case lifecycle.DoPromote, lifecycle.DoMark:
 			if a.Snapshot == "" {
 				return fmt.Errorf("%s of nothing", a.Kind)
 			}
-		case lifecycle.DoStart, lifecycle.DoStop:
-			if p.Observe && before.Incident.Person == "" && after.Incident.Person == "" && after.Hold.Verb == "" {
-				return fmt.Errorf("%s in observe mode", a.Kind)
-			}
+		}
+		touches := a.Kind == lifecycle.DoStop || a.Kind == lifecycle.DoRestore || a.Kind == lifecycle.DoStart
+		if touches && p.Observe && !down(before.Phase) && after.Incident.Person == "" && after.Hold.Verb == "" {
+			return fmt.Errorf("%s in observe mode", a.Kind)
 		}
 	}
 	if deeds > 1 {
@@ -80,4 +79,13 @@ func checkStep(p lifecycle.Policy, before, after lifecycle.State, actions []life
 		return fmt.Errorf("the state is not itself after a trip through JSON:\n%#v\n%#v", after, again)
 	}
 	return nil
+}
+
+// down: the agent is down, or on its way up, by our hand.
+func down(phase deadman.Phase) bool {
+	switch phase {
+	case deadman.Stopping, deadman.Keeping, deadman.Restoring, deadman.Launching, deadman.Verifying, deadman.Waiting, deadman.Failed:
+		return true
+	}
+	return false
 }

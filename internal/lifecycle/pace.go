@@ -85,18 +85,26 @@ func (m *machine) startMax() time.Duration {
 }
 
 // verifyTime is how long a new process has to become healthy. An agent known
-// to start slowly gets the time it needs.
+// to start slowly gets the time it needs; so does one of another version than
+// that was learned on, or an upgrade that made it slow would be killed at every
+// start (incident 64).
 func (m *machine) verifyTime() time.Duration {
+	if m.SlowestVersion != "" && m.Incident.Version != "" && m.Incident.Version != m.SlowestVersion {
+		return m.startMax()
+	}
 	return max(m.policy.HealthyDeadline, slowFactor*m.Slowest)
 }
 
 // learnStart remembers the slowest start of this version.
-func (m *machine) learnStart(version string) {
-	took := m.now.Sub(m.Life.FirstAt).Round(time.Second)
-	if version != m.SlowestVersion {
-		m.SlowestVersion, m.Slowest = version, 0
+func (m *machine) learnStart(r Round) {
+	took := m.now.Sub(m.Life.FirstAt)
+	if !m.Life.Ours {
+		took = m.age(r)
 	}
-	m.Slowest = max(m.Slowest, took)
+	if r.Version != m.SlowestVersion {
+		m.SlowestVersion, m.Slowest = r.Version, 0
+	}
+	m.Slowest = max(m.Slowest, took.Round(time.Second))
 }
 
 // NextLook is how long after a round that led to no deed the next one is due.

@@ -91,6 +91,7 @@ func (m *machine) prove(r Round) bool {
 	if on.Identity == m.Known.Identity && !m.Known.Provisional {
 		if r.Version == "" || slices.Contains(m.Known.Versions, r.Version) {
 			life.Proven = true
+			m.Barred = without(m.Barred, on.Identity)
 			return false
 		}
 		m.do(Action{Kind: DoPromote, Reason: deadman.VersionProven, Snapshot: m.Known.Snapshot, Evidence: life.Evidence})
@@ -104,7 +105,7 @@ func (m *machine) prove(r Round) bool {
 // proven. It reports whether a deed was ordered.
 func (m *machine) standIn() bool {
 	seen := m.Seen
-	if seen.Snapshot == "" || seen.Valid == deadman.Unhealthy || seen.Held || !m.Known.IsZero() && !m.Known.Provisional ||
+	if seen.Snapshot == "" || seen.Valid == deadman.Unhealthy || seen.Held || seen.Bad || !m.Known.IsZero() && !m.Known.Provisional ||
 		seen.Identity == m.Known.Identity {
 		return false
 	}
@@ -112,7 +113,7 @@ func (m *machine) standIn() bool {
 		m.do(Action{Kind: DoPromote, Reason: deadman.FirstCapture, Snapshot: seen.Snapshot, Provisional: true})
 		return true
 	}
-	if m.now.Sub(seen.HealthySince) <= m.Known.Held {
+	if seen.HealthySince.IsZero() || seen.HeldFor+m.now.Sub(seen.HealthySince) <= m.Known.Held {
 		return false
 	}
 	m.do(Action{Kind: DoPromote, Reason: deadman.LongestHeld, Snapshot: seen.Snapshot, Provisional: true})
@@ -126,8 +127,11 @@ func (m *machine) promoted(done Action, o Outcome) {
 	}
 	switch {
 	case done.Reason == deadman.VersionProven:
-		m.Known.Versions = append(m.Known.Versions, o.Version)
+		if o.Version != "" {
+			m.Known.Versions = include(m.Known.Versions, o.Version)
+		}
 		m.Life.Proven = true
+		m.Barred = without(m.Barred, m.Known.Identity)
 		return
 	case done.Provisional:
 		m.Known = Known{Config: m.Seen.Config, Provisional: true, At: m.now}
@@ -137,6 +141,10 @@ func (m *machine) promoted(done Action, o Outcome) {
 	default:
 		m.Known = Known{Config: m.Life.On.Config, At: m.now}
 		m.Life.Proven = true
+		if m.Life.On.Snapshot != done.Snapshot {
+			// A reboot over the deed took the life that had proven it.
+			m.Known.Config, m.Life.Proven = o.Live.Config, false
+		}
 	}
 	if o.Version != "" {
 		m.Known.Versions = []string{o.Version}
@@ -145,7 +153,7 @@ func (m *machine) promoted(done Action, o Outcome) {
 	if done.Reason == deadman.AcceptedByPerson {
 		m.Seen.Held = m.Seen.Held && m.Seen.Identity != m.Known.Identity
 		m.Seen.Bad = m.Seen.Bad && m.Seen.Identity != m.Known.Identity
-		if m.Incident.Open() && (m.down() || m.Phase == deadman.Failed) {
+		if (m.Phase == deadman.Waiting || m.Phase == deadman.Failed) && !m.Incident.Half {
 			m.startAfresh()
 		}
 	}

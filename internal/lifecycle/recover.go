@@ -12,11 +12,11 @@ func (m *machine) die(why deadman.Reason) {
 	inc := &m.Incident
 	if !inc.Open() {
 		m.openIncident(why)
-	} else {
+	} else if !m.Life.Process.IsZero() {
 		m.note(deadman.DiedInProbation)
 		if m.Seen.Identity == inc.Target.Identity {
 			// The same bytes as were verified: that counts against them.
-			m.count(inc.Target.Identity)
+			inc.Failed, inc.Unjudged = inc.Target.Identity, true
 		}
 	}
 	inc.Why = why
@@ -29,18 +29,24 @@ func (m *machine) die(why deadman.Reason) {
 }
 
 func (m *machine) openIncident(why deadman.Reason) {
-	m.Incident = Incident{
-		ID:      m.now.Format("20060102T150405.000Z"),
-		Since:   m.now,
-		Why:     why,
-		NewBoot: m.FreshBoot,
-		HeldOn:  m.Seen.Identity,
+	m.endUp(m.now)
+	m.forget()
+	inc := &m.Incident
+	inc.ID = m.now.Format("20060102T150405.000Z")
+	inc.Since, inc.Why, inc.NewBoot = m.now, why, m.FreshBoot
+	inc.HeldOn, inc.HeldFor = m.Seen.Identity, m.Seen.HeldFor
+	inc.WasReady = !m.LastReady.IsZero() && m.now.Sub(m.LastReady) < readyMemory
+}
+
+// forget ends the incident. Only a set that is partly in place is not
+// forgotten: it is finished before anything is started, whatever a person or a
+// supervisor did in between.
+func (m *machine) forget() {
+	inc := m.Incident
+	m.Incident = Incident{}
+	if inc.Half {
+		m.Incident = Incident{Half: true, Target: inc.Target, Chosen: inc.Chosen, RolledBack: inc.RolledBack, Original: inc.Original}
 	}
-	if !m.Seen.HealthySince.IsZero() {
-		m.Incident.HeldFor = max(0, m.LastUp.Sub(m.Seen.HealthySince))
-	}
-	ready := later(m.Life.ReadySince, m.LastReady)
-	m.Incident.WasReady = !ready.IsZero() && m.now.Sub(ready) < readyMemory
 }
 
 // stopped takes the outcome of a Stop.
@@ -59,7 +65,7 @@ func (m *machine) stopped(done Action, o Outcome) {
 	}
 	m.Life = Life{}
 	if done.Reason == deadman.StoppedByPerson {
-		m.Incident = Incident{}
+		m.forget()
 		m.enter(deadman.Stopped)
 		return
 	}
@@ -81,7 +87,17 @@ func (m *machine) kept(o Outcome) {
 		live.Snapshot = o.Snapshot
 	}
 	fix := m.changedSinceStop(live)
+	_, hindered := outside(o.Causes)
+	m.judgeFailure(hindered)
 	live.Changed = time.Time{}
+	inc.Kept, inc.Version = live, o.Version
+	if m.Phase == deadman.Keeping && !o.Appeared.IsZero() {
+		m.appeared(live) // Nothing is replaced under a living process.
+		return
+	}
+	if inc.Exhausted && fix && !inc.Half {
+		m.afresh()
+	}
 	if inc.Original.IsZero() && !live.Unreadable {
 		inc.Original = live
 	}
@@ -93,28 +109,30 @@ func (m *machine) kept(o Outcome) {
 	if m.demote(o) {
 		return
 	}
-	if inc.Half {
+	if inc.Half && m.Phase != deadman.Dead {
 		// Files before the one that somebody changed have been put back
 		// already: the set on disk is no version that anybody wrote.
 		m.becomeRestoring(inc.Target, inc.Chosen)
 		return
 	}
-	if inc.Exhausted && fix {
-		m.afresh()
-	}
 	choice := m.choose(o, live, fix)
 	m.considered = choice.considered
-	if m.policy.Observe {
+	if m.Phase == deadman.Dead {
 		m.wouldAct(choice)
 		return
 	}
-	if inc.Due && live.Identity == inc.Target.Identity {
-		// What was decided before the wait stands, with the cause looked at anew.
+	inc.Hindered = hindered
+	due := inc.Due && live.Identity == inc.Target.Identity
+	forced := inc.Chosen == deadman.CannotKeep || inc.Chosen == deadman.CannotRestore
+	if due && (!forced || choice.reason == inc.Chosen) {
+		// What was decided before the wait stands, with the cause looked at
+		// anew. What was only forced on us is decided anew.
 		m.launch(inc.Target, inc.Chosen, false)
 		return
 	}
-	inc.Due = false
-	again := inc.failures(choice.target.Identity) > 0 || choice.reason == deadman.Relapse || choice.reason == deadman.OutsideCause && inc.Gaps > 0
+	inc.Due = due && forced && choice.restore // If that fails again, the gap has been waited for.
+	again := choice.target.Identity == inc.Failed || inc.failures(choice.target.Identity) > 0 ||
+		choice.reason == deadman.OutsideCause && inc.Gaps > 0
 	switch {
 	case choice.exhausted:
 		m.exhaust(live)
@@ -123,7 +141,7 @@ func (m *machine) kept(o Outcome) {
 			m.tell(choice.reason)
 		}
 		inc.RolledBack = choice.reason != deadman.RestoredByPerson
-		if inc.Person == "" {
+		if choice.reason != deadman.RestoredByPerson && choice.reason != deadman.RolledBackByPerson {
 			m.blame(live)
 		}
 		m.becomeRestoring(choice.target, choice.reason)
@@ -133,7 +151,10 @@ func (m *machine) kept(o Outcome) {
 		}
 		if choice.reason.Alarming() {
 			m.tell(choice.reason)
+		} else if hindered {
+			m.tell(deadman.OutsideCause)
 		}
+		inc.Obeyed = inc.Person != ""
 		m.launch(live, choice.reason, again)
 	}
 }
@@ -161,8 +182,12 @@ func (m *machine) changedSinceStop(live Live) bool {
 	if live.Unreadable || inc.Stopped.IsZero() {
 		return false
 	}
+	before := inc.Kept.Identity
+	if inc.Kept.IsZero() {
+		before = m.Seen.Identity
+	}
 	// A member was written, or one was added or taken away.
-	written := live.Written.After(inc.Stopped) || live.Changed.After(inc.Stopped) && live.Identity != m.Seen.Identity
+	written := live.Written.After(inc.Stopped) || live.Changed.After(inc.Stopped) && live.Identity != before
 	if !written {
 		return false
 	}
@@ -184,6 +209,9 @@ func (m *machine) blame(live Live) {
 		return
 	}
 	inc.Blamed = append(inc.Blamed, live)
+	if len(inc.Blamed) > saidMax {
+		inc.Blamed = slices.Clone(inc.Blamed[1:])
+	}
 }
 
 // exhaust: nothing verified, so it was not the config.
@@ -192,7 +220,9 @@ func (m *machine) exhaust(live Live) {
 	inc.Exhausted, inc.RolledBack = true, false
 	inc.Blamed = nil
 	for _, identity := range inc.Tried {
-		m.Barred = include(m.Barred, identity)
+		if inc.failures(identity) > 0 { // Not what merely could not be staged.
+			m.Barred = include(m.Barred, identity)
+		}
 	}
 	if len(m.Barred) > saidMax {
 		m.Barred = slices.Clone(m.Barred[len(m.Barred)-saidMax:])
@@ -229,10 +259,17 @@ func (m *machine) restored(done Action, o Outcome) {
 			// snapshot's; the identity is.
 			inc.Target.Hash = o.Live.Hash
 		}
+		if inc.Person != "" && !inc.Obeyed {
+			if done.Snapshot != inc.Chose.Snapshot {
+				m.becomeKeeping() // That was a half set; now what the person wants.
+				return
+			}
+			inc.Obeyed = true
+		}
 		again := done.Reason == deadman.Relapse || done.Reason == deadman.Exhausted
 		m.launch(inc.Target, inc.Chosen, again)
 	case o.Changed:
-		inc.Half = o.Partly
+		inc.Half = inc.Half || o.Partly
 		if inc.Raced++; inc.Raced >= racedMax {
 			// A writer that never rests: give it a gap, and try anew then.
 			inc.Raced = 0
@@ -242,7 +279,9 @@ func (m *machine) restored(done Action, o Outcome) {
 			return
 		}
 		m.becomeKeeping() // Somebody wrote just now: that is kept first, and decided on.
-	case o.Partly:
+	case o.Partly || inc.Half:
+		// A later attempt that replaced nothing leaves the half set of the
+		// first one.
 		inc.Half = true
 		m.tell(deadman.RestoreIncomplete)
 		m.becomeWaiting(m.policy.gap(inc.Gaps), deadman.RestoreIncomplete)
@@ -251,9 +290,14 @@ func (m *machine) restored(done Action, o Outcome) {
 		// Nothing was replaced. The target is out of reach for this incident,
 		// and the live config is all there is.
 		m.tell(deadman.CannotRestore)
-		inc.Half, inc.RolledBack = false, false
+		inc.RolledBack = false
+		inc.Obeyed = inc.Person != ""
 		inc.Tried = include(inc.Tried, inc.Target.Identity)
-		m.launch(o.Live, deadman.CannotRestore, inc.failures(o.Live.Identity) > 0)
+		live := inc.Kept
+		if o.Live.Hash != "" && o.Live.Hash != live.Hash {
+			live = o.Live
+		}
+		m.launch(live, deadman.CannotRestore, inc.failures(live.Identity) > 0)
 	}
 }
 
@@ -276,7 +320,7 @@ func (m *machine) started(o Outcome) {
 // without outside cause, if there is an older one to try. It reports whether a
 // deed was ordered.
 func (m *machine) demote(o Outcome) bool {
-	if _, out := outside(o.Causes); out || m.policy.Observe || m.Known.IsZero() || m.Known.Provisional || o.Live.Identity != m.Known.Identity ||
+	if _, out := outside(o.Causes); out || m.Phase == deadman.Dead || m.Incident.Person != "" || m.Known.IsZero() || m.Known.Provisional || o.Live.Identity != m.Known.Identity ||
 		m.now.Sub(m.Known.At) >= demotionTime || m.Incident.Counted {
 		return false
 	}

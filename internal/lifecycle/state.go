@@ -26,6 +26,7 @@ type State struct {
 
 	Hold Hold `json:"hold,omitzero"`
 	Life Life `json:"life,omitzero"`
+	Loop Loop `json:"loop,omitzero"`
 	// Dying and Fog count probes in a row: unhealthy ones, and ones that
 	// cannot tell. Fog stops counting at its limit.
 	Dying int `json:"dying,omitempty"`
@@ -66,8 +67,23 @@ type State struct {
 type Hold struct {
 	// Verb is Pause or StopNow; empty is no hold.
 	Verb Verb `json:"verb,omitempty"`
-	// Until ends a pause.
-	Until time.Time `json:"until,omitzero"`
+	// Until ends a pause, and Span is its full length: no more than that is
+	// paused after a reboot.
+	Until time.Time     `json:"until,omitzero"`
+	Span  time.Duration `json:"span,omitempty"`
+	// Stopped: a person had stopped it before the pause, and that holds on
+	// after it.
+	Stopped bool `json:"stopped,omitempty"`
+}
+
+// Loop counts what the agent's supervisor restarts.
+type Loop struct {
+	// Known: Count is the supervisor's count at the last round that had one.
+	Known bool  `json:"known,omitempty"`
+	Count int64 `json:"count,omitempty"`
+	// At are the times at which it was seen to have grown, one for each
+	// restart, as far back as the start limit looks.
+	At []time.Time `json:"at,omitempty"`
 }
 
 // Life is one process, from its first sight on.
@@ -102,8 +118,10 @@ type Life struct {
 // Seen is a version of the live config, and since when it has been there.
 type Seen struct {
 	Live
-	// HealthySince is the first healthy round that saw this identity.
-	HealthySince time.Time `json:"healthy_since,omitzero"`
+	// HealthySince is the first of an uninterrupted run of healthy rounds that
+	// saw this identity, and HeldFor the sum of all such runs before it.
+	HealthySince time.Time     `json:"healthy_since,omitzero"`
+	HeldFor      time.Duration `json:"held_for,omitempty"`
 }
 
 // Known is the known good.
@@ -126,10 +144,11 @@ type Incident struct {
 	Since time.Time      `json:"since,omitzero"`
 	Why   deadman.Reason `json:"why,omitempty"`
 	Cause deadman.Cause  `json:"cause,omitempty"`
-	// Person is the verb that opened it, if a person did, and Chose what was
-	// chosen.
+	// Person is the verb that opened it, if a person did, Chose what was
+	// chosen, and Obeyed whether that has been carried out.
 	Person Verb   `json:"person,omitempty"`
 	Chose  Config `json:"chose,omitzero"`
+	Obeyed bool   `json:"obeyed,omitempty"`
 	// NewBoot: the machine was booted and the agent has not been seen up since.
 	NewBoot bool `json:"new_boot,omitempty"`
 	// WasReady: ready checks were healthy within readyMemory before the death.
@@ -141,6 +160,10 @@ type Incident struct {
 	// Stopped is the wall clock when the first Stop after the last Start had
 	// ended: from then on no process of the agent can have written.
 	Stopped time.Time `json:"stopped,omitzero"`
+	// Kept is what the last Keep since that Stop found, and Version the version
+	// of the agent then.
+	Kept    Live   `json:"kept,omitzero"`
+	Version string `json:"version,omitempty"`
 
 	// Original is what was live at the death; it goes back if nothing helps.
 	Original Live `json:"original,omitzero"`
@@ -149,6 +172,8 @@ type Incident struct {
 	Target     Live           `json:"target,omitzero"`
 	Chosen     deadman.Reason `json:"chosen,omitempty"`
 	RolledBack bool           `json:"rolled_back,omitempty"`
+	// Hindered: an outside cause held when the start in hand was decided on.
+	Hindered bool `json:"hindered,omitempty"`
 	// Due: Target waits only for the deadline.
 	Due bool `json:"due,omitempty"`
 	// Half: a restore of Target ended in the middle and must be finished first.
@@ -159,6 +184,10 @@ type Incident struct {
 	Verified bool `json:"verified,omitempty"`
 	// Tried are identities that did not verify and are not tried again.
 	Tried []string `json:"tried,omitempty"`
+	// Failed is the identity of the last start that failed, Unjudged that it is
+	// open whether this counts: that depends on what the next Keep finds.
+	Failed   string `json:"failed,omitempty"`
+	Unjudged bool   `json:"unjudged,omitempty"`
 	// Failures are starts that did not verify, by identity.
 	Failures []Failure `json:"failures,omitempty"`
 	// Blamed are the versions that were rolled back from.

@@ -17,6 +17,12 @@ func Step(p Policy, s State, now time.Time, ev Event) (State, []Action) {
 	if !m.Deadline.IsZero() && m.Deadline.Sub(m.now) > m.Span {
 		m.Deadline = m.now.Add(m.Span)
 	}
+	if m.Hold.Verb == Pause && m.Hold.Until.Sub(m.now) > m.Hold.Span {
+		m.Hold.Until = m.now.Add(m.Hold.Span)
+	}
+	if !m.Pending.Deed() {
+		m.endPause()
+	}
 	switch {
 	case ev.Outcome != nil:
 		m.finish(*ev.Outcome)
@@ -53,6 +59,7 @@ func (s State) clone() State {
 	s.Barred = slices.Clone(s.Barred)
 	s.ReadyEnded = slices.Clone(s.ReadyEnded)
 	s.Starts = slices.Clone(s.Starts)
+	s.Loop.At = slices.Clone(s.Loop.At)
 	s.Said = slices.Clone(s.Said)
 	s.Known.Versions = slices.Clone(s.Known.Versions)
 	s.Incident.Tried = slices.Clone(s.Incident.Tried)
@@ -117,27 +124,14 @@ func (m *machine) expect(span time.Duration) {
 	m.Deadline, m.Span = m.now.Add(span), span
 }
 
-// expire acts on what has run out.
+// expire acts on what has run out. The deadlines of Confirming and Verifying
+// are not among it: those are judged by a round, for a gap in the schedule says
+// nothing about the agent.
 func (m *machine) expire() {
-	if m.Hold.Verb == Pause && !m.now.Before(m.Hold.Until) {
-		m.Hold = Hold{}
-		if m.Phase == deadman.Paused {
-			m.enter(deadman.PhaseUnset)
-		}
-		m.note(deadman.PauseEnded)
-	}
 	if m.Deadline.IsZero() || m.now.Before(m.Deadline) {
 		return
 	}
 	switch m.Phase {
-	case deadman.Confirming:
-		m.die(deadman.ProcessGone)
-	case deadman.Verifying:
-		if m.Life.Run >= m.policy.Threshold {
-			m.becomeProbation(deadman.VerifiedNotReady)
-			return
-		}
-		m.fail(deadman.DeadlinePassed)
 	case deadman.Waiting, deadman.Failed:
 		// Whatever happened meanwhile: nothing may run, and all is looked at
 		// anew before the attempt.
@@ -145,11 +139,41 @@ func (m *machine) expire() {
 	}
 }
 
+// endPause ends a pause that has run out.
+func (m *machine) endPause() {
+	if m.Hold.Verb == Pause && !m.now.Before(m.Hold.Until) {
+		m.release()
+		m.note(deadman.PauseEnded)
+	}
+}
+
+// release ends a pause. What a pause does not end is a stop on purpose, and
+// the standing down before a rival.
+func (m *machine) release() {
+	stopped := m.Hold.Stopped
+	m.Hold = Hold{}
+	if stopped {
+		m.Hold.Verb = StopNow
+	}
+	if m.Phase != deadman.Paused {
+		return
+	}
+	switch {
+	case stopped:
+		m.enter(deadman.Stopped)
+	case m.Incident.Foreign >= foreignLimit:
+		m.enter(deadman.StoodDown)
+	default:
+		m.enter(deadman.PhaseUnset)
+	}
+}
+
 // The transitions of an incident, in the order in which they follow each other.
 
 func (m *machine) becomeStopping(reason deadman.Reason) {
 	m.enter(deadman.Stopping)
-	m.Dying, m.Fog = 0, 0
+	m.endUp(m.now)
+	m.Dying, m.Fog, m.Loop = 0, 0, Loop{}
 	m.do(Action{Kind: DoStop, Reason: reason})
 }
 
@@ -181,7 +205,7 @@ func (m *machine) becomeWaiting(gap time.Duration, why deadman.Reason) {
 func (m *machine) becomeLaunching(reason deadman.Reason) {
 	m.enter(deadman.Launching)
 	m.Incident.Due = false
-	m.Incident.Stopped = time.Time{}
+	m.Incident.Stopped, m.Incident.Kept = time.Time{}, Live{}
 	m.Starts = append(m.Starts, m.now)
 	m.do(Action{Kind: DoStart, Reason: reason, Snapshot: m.Incident.Target.Snapshot})
 }
@@ -209,6 +233,15 @@ func (m *machine) finish(o Outcome) {
 		return // An answer to something else; the deed in hand stays in hand.
 	}
 	m.Pending = Action{}
+	if m.noteBoot(o.Boot, time.Time{}) && m.down() {
+		// The machine went down over it, and an init may have started the agent
+		// since: it is looked at first.
+		if done.Kind == DoRestore {
+			m.Incident.Half = o.Partly || m.Incident.Half && !o.OK
+		}
+		m.enter(deadman.PhaseUnset)
+		return
+	}
 	switch done.Kind {
 	case DoCapture:
 		m.captured(o)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,6 +112,9 @@ func (tr *trace) play(src []byte) ([]byte, error) {
 //	look KEY=VALUE...       a round; what is not given is as in the round before
 //	done ok|failed KEY=...  the outcome of the deed in hand
 //	word VERB KEY=VALUE...  a person's word
+//	given NAME...           these versions are proven, one after the other
+//	verified                healthy looks, a second apart, threshold of them
+//	steady DURATION         the same look every 30s; what changes is answered
 //	dump                    the state as JSON
 func (tr *trace) command(line string) (string, error) {
 	words := strings.Fields(line)
@@ -131,6 +135,16 @@ func (tr *trace) command(line string) (string, error) {
 	case words[0] == "dump":
 		text, err := json.MarshalIndent(tr.state, "", "  ")
 		return string(text) + "\n", err
+	case words[0] == "given":
+		return tr.given(args)
+	case words[0] == "verified":
+		return tr.several("+1s look running alive=healthy", tr.policy.Threshold)
+	case words[0] == "steady":
+		d, err := time.ParseDuration(args[0])
+		if err != nil {
+			return "", err
+		}
+		return tr.several("+30s look "+strings.Join(args[1:], " "), int(d/(30*time.Second)))
 	case words[0] == "look":
 		previous := tr.now.Add(-tr.policy.Period)
 		if tr.state.Since.After(previous) {
@@ -163,6 +177,49 @@ func (tr *trace) command(line string) (string, error) {
 	}
 	tr.state = next
 	return tr.answer(line, actions), nil
+}
+
+// given proves versions, and answers only how that ended.
+func (tr *trace) given(names []string) (string, error) {
+	var answer string
+	for i, name := range names {
+		commands := []string{
+			fmt.Sprintf("look running pid=%d start=-1s changed=-2s alive=healthy live=%s", i+1, name), "done ok",
+			"+60s look", "done ok", "look",
+		}
+		if i == 0 {
+			commands = slices.Insert(commands, 2, "look", "done ok")
+		}
+		for _, command := range commands {
+			var err error
+			if answer, err = tr.command(command); err != nil {
+				return "", fmt.Errorf("%s: %v", command, err)
+			}
+		}
+	}
+	return answer, nil
+}
+
+// several plays a command n times. It answers the last, and what led to
+// actions or to another phase before it.
+func (tr *trace) several(command string, n int) (string, error) {
+	var out strings.Builder
+	for i := range n {
+		phase := tr.state.Phase
+		answer, err := tr.command(command)
+		if err != nil {
+			return "", err
+		}
+		if i == n-1 || strings.Count(answer, "\n") > 1 || tr.state.Phase != phase {
+			out.WriteString(answer)
+		}
+		for slices.Contains([]lifecycle.ActionKind{lifecycle.DoCapture, lifecycle.DoPromote, lifecycle.DoMark}, tr.state.Pending.Kind) {
+			if _, err := tr.command("done ok"); err != nil {
+				return "", err
+			}
+		}
+	}
+	return out.String(), nil
 }
 
 func (tr *trace) answer(line string, actions []lifecycle.Action) string {
@@ -216,7 +273,7 @@ func (tr *trace) setPolicy(args []string) error {
 		n, _ := strconv.Atoi(value)
 		switch key {
 		case "observe":
-			p.Observe = true
+			p.Observe = value != "no"
 		case "first":
 			p.First = lifecycle.First(value)
 		case "across-versions":
@@ -229,6 +286,10 @@ func (tr *trace) setPolicy(args []string) error {
 			p.StartLimitBurst = n
 		case "interval":
 			p.StartLimitInterval = d
+		case "gone-grace":
+			p.GoneGrace = d
+		case "healthy-deadline":
+			p.HealthyDeadline = d
 		case "backoff-delay":
 			p.BackoffDelay = d
 		case "backoff-limit":
@@ -279,14 +340,28 @@ func (tr *trace) setRound(args []string) error {
 			if err := r.Alive.UnmarshalText([]byte(value)); err != nil {
 				return err
 			}
+		case "restarts":
+			r.Restarts, _ = strconv.ParseInt(value, 10, 64)
+		case "activating":
+			r.Activating = value != "no"
+		case "inodes":
+			r.Live.Inodes = value
+		case "settled":
+			r.Live.Settled = true
+		case "previous":
+			d, err := time.ParseDuration(value)
+			if err != nil {
+				return err
+			}
+			r.Previous = tr.now.Add(d)
 		case "ready":
 			if err := r.Ready.UnmarshalText([]byte(value)); err != nil {
 				return err
 			}
 		case "live":
-			changed, written := r.Live.Changed, r.Live.Written
+			was := r.Live
 			r.Live = live(value)
-			r.Live.Changed, r.Live.Written = changed, written
+			r.Live.Changed, r.Live.Written, r.Live.Inodes = was.Changed, was.Written, was.Inodes
 			r.Live.Snapshot = ""
 		case "boot":
 			r.Boot = value
@@ -301,7 +376,7 @@ func (tr *trace) setRound(args []string) error {
 		case "bad":
 			r.Live.Bad = true
 		case "clock-set":
-			r.ClockSet = true
+			r.ClockSet = value != "no"
 		case "version":
 			r.Version = value
 		case "causes":
@@ -377,8 +452,10 @@ func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 		case "shelf":
 			for name := range strings.SplitSeq(value, ",") {
 				l := live(name)
-				o.Shelf = append(o.Shelf, lifecycle.Target{Config: l.Config, Proven: true, Valid: l.Valid})
+				o.Shelf = append(o.Shelf, lifecycle.Target{Config: l.Config, Proven: !l.Held, Valid: l.Valid})
 			}
+		case "unreadable":
+			o.Live.Unreadable = true
 		case "causes":
 			list, err := causes(value)
 			if err != nil {
@@ -403,8 +480,20 @@ func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 			return nil, fmt.Errorf("no outcome key %q", key)
 		}
 	}
-	if o.Kind == lifecycle.DoCapture || o.Kind == lifecycle.DoKeep {
+	// What was done shows at the next look.
+	switch {
+	case o.OK && o.Kind == lifecycle.DoStop:
+		tr.round.Presence, tr.round.Alive = deadman.Gone, deadman.Unhealthy
+		tr.round.Process, tr.round.StartedAt = deadman.Process{}, time.Time{}
+	case o.OK && o.Kind == lifecycle.DoRestore:
+		tr.round.Live = o.Live
+		tr.round.Live.Changed, tr.round.Live.Written, tr.round.Live.Snapshot = tr.now, tr.now, ""
+	case o.Kind == lifecycle.DoCapture || o.Kind == lifecycle.DoKeep:
 		o.Snapshot = strings.ToLower(strings.TrimPrefix(o.Live.Hash, "hash-"))
+		if o.Kind == lifecycle.DoKeep {
+			tr.round.Live = o.Live
+			tr.round.Live.Snapshot = ""
+		}
 	}
 	return o, nil
 }

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"slices"
 	"time"
 
 	"deadman"
@@ -8,20 +9,51 @@ import (
 
 // verify judges a round on the process that a start brought up.
 func (m *machine) verify(r Round) {
+	late := !m.now.Before(m.Deadline)
 	switch {
-	case r.Presence == deadman.Gone && r.Alive != deadman.Healthy && !r.Activating:
+	case r.Presence == deadman.Gone && r.Stopped:
+		m.left()
+	case m.looping():
 		m.fail(deadman.DiedInVerify)
-	case r.Presence == deadman.Running && r.Alive == deadman.Healthy:
+	case r.Presence == deadman.Gone && r.Alive == deadman.Healthy:
+		m.unclear(late)
+	case r.Presence == deadman.Gone && !r.Activating:
+		if m.Life.Process.IsZero() && m.now.Sub(m.Since) < m.policy.GoneGrace {
+			return // It has not been seen yet: a pid file may come late.
+		}
+		m.fail(deadman.DiedInVerify)
+	case r.Alive == deadman.Healthy:
 		m.noteServing(r)
 		if m.Life.Run < m.policy.Threshold {
-			return
+			return // Not even past the deadline: it is healthy now.
 		}
 		if m.Incident.WasReady && r.Ready != deadman.Healthy && r.Ready != deadman.ResultUnset {
+			if late {
+				m.becomeProbation(deadman.VerifiedNotReady)
+			}
 			return // It has until the deadline to be ready as well.
 		}
 		m.becomeProbation(deadman.Verified)
 	case r.Alive == deadman.Unhealthy:
-		m.Life.Run = 0
+		m.Dying = 1
+		if late {
+			m.fail(deadman.DeadlinePassed)
+		}
+	default:
+		m.unclear(late)
+	}
+}
+
+// unclear: it cannot be told whether the start was good. If that is so to the
+// end, and no probe ever found it bad, then the start has not failed.
+func (m *machine) unclear(late bool) {
+	switch {
+	case !late:
+		m.Fog = min(m.Fog+1, unknownLimit-1) // The alert is fog's.
+	case m.Dying > 0:
+		m.fail(deadman.DeadlinePassed)
+	default:
+		m.fog()
 	}
 }
 
@@ -36,12 +68,27 @@ func (m *machine) fail(reason deadman.Reason) {
 		m.becomeStopping(reason)
 		return
 	}
-	m.count(inc.Target.Identity)
-	if inc.RolledBack && !inc.Exhausted {
-		inc.Tried = include(inc.Tried, inc.Target.Identity)
-	}
+	inc.Failed, inc.Unjudged = inc.Target.Identity, true
 	inc.Verified = false
 	m.becomeStopping(reason)
+}
+
+// judgeFailure counts the start that failed last, unless an outside cause held
+// when it was decided on, or holds now: then it says nothing against what was
+// started on.
+func (m *machine) judgeFailure(hindered bool) {
+	inc := &m.Incident
+	if !inc.Unjudged {
+		return
+	}
+	inc.Unjudged = false
+	if hindered || inc.Hindered {
+		return
+	}
+	m.count(inc.Failed)
+	if inc.RolledBack && !inc.Verified && !inc.Exhausted {
+		inc.Tried = include(inc.Tried, inc.Failed)
+	}
 }
 
 // count one failed start on identity.
@@ -54,18 +101,33 @@ func (m *machine) count(identity string) {
 		}
 	}
 	inc.Failures = append(inc.Failures, Failure{Identity: identity, Count: 1})
+	if len(inc.Failures) > saidMax {
+		inc.Failures = slices.Clone(inc.Failures[1:])
+	}
 }
 
 // appeared: a process is there although the agent is down by our hand.
 func (m *machine) appeared(live Live) {
-	if !m.Incident.NewBoot {
+	inc := &m.Incident
+	if !inc.NewBoot {
 		m.foreign()
 		if m.Phase == deadman.StoodDown {
 			return
 		}
 	}
-	live.Changed = time.Time{}
-	m.Incident.Target, m.Incident.Due = live, false
+	if inc.Half || inc.Person != "" && inc.Person != StartNow && !inc.Obeyed {
+		// It runs on half a set, or on what a person wants replaced.
+		m.becomeStopping(inc.Why)
+		return
+	}
+	if !live.Unreadable && live.Identity != inc.Target.Identity {
+		live.Changed = time.Time{}
+		if live.Hash == m.Seen.Hash {
+			live.Snapshot = m.Seen.Snapshot
+		}
+		inc.Target, inc.RolledBack, inc.Verified = live, false, false
+	}
+	inc.Due = false
 	m.becomeVerifying()
 }
 
@@ -97,7 +159,7 @@ func (m *machine) close() {
 		return
 	}
 	m.note(deadman.ProbationPassed)
-	m.Incident = Incident{}
+	m.forget()
 	m.enter(deadman.Up)
 }
 

@@ -12,18 +12,27 @@ func (m *machine) look(r Round) {
 	if m.Phase == deadman.Dead && !m.policy.Observe {
 		// It was only observed until now; from here on we may act.
 		m.enter(deadman.PhaseUnset)
-		m.Incident = Incident{}
+		m.forget()
 	}
-	m.noteBoot(r)
+	m.noteBoot(r.Boot, r.Previous)
+	m.noteLoop(r)
+	before := m.Life.Process
 	m.noteLife(r)
 	m.noteConfig(r)
+	m.noteEnd(r)
 	if m.handsOff(r) {
 		return
 	}
 	switch m.Phase {
 	case deadman.Waiting, deadman.Failed:
-		if r.Presence == deadman.Running {
+		switch {
+		case r.Presence == deadman.Running && r.Process != before,
+			r.Presence == deadman.Running && r.Process.IsZero() && !m.Incident.Stopped.IsZero():
+			// Not what a Stop could not end: that is no news.
 			m.appeared(r.Live)
+		case (m.Phase == deadman.Failed || m.Incident.Due) && !m.Incident.Half &&
+			r.Live.Settled && r.Live.Valid != deadman.Unhealthy && m.changedSinceStop(r.Live):
+			m.becomeStopping(m.Incident.Why) // Somebody's fix need not wait for the gap.
 		}
 	case deadman.Verifying:
 		m.verify(r)
@@ -33,24 +42,69 @@ func (m *machine) look(r Round) {
 }
 
 // noteBoot voids what a reboot voids: processes and latches. What was tried
-// stays tried.
-func (m *machine) noteBoot(r Round) {
-	if r.Boot == m.Boot {
+// stays tried. It reports whether there was one.
+func (m *machine) noteBoot(boot string, previous time.Time) bool {
+	if boot == m.Boot || boot == "" {
+		return false
+	}
+	first := m.Boot == ""
+	m.Boot = boot
+	if first {
+		return false
+	}
+	m.endUp(previous)
+	m.Life, m.Loop = Life{}, Loop{}
+	m.Dying, m.Fog = 0, 0
+	m.FreshBoot = true
+	if m.Incident.Open() {
+		m.Incident.NewBoot = true
+	}
+	// From here on an init, and not only we, may have started it, and what was
+	// started may have written.
+	m.Incident.Stopped, m.Incident.Kept = time.Time{}, Live{}
+	if m.Phase == deadman.Verifying || m.Phase == deadman.Confirming {
+		// The start did not fail, and the process did not die: the machine went
+		// down.
+		m.enter(deadman.PhaseUnset)
+	}
+	return true
+}
+
+// noteLoop counts the restarts by the agent's supervisor. Where that keeps no
+// count, a process that never answered and was followed by another is one.
+func (m *machine) noteLoop(r Round) {
+	loop := &m.Loop
+	var more int64
+	switch {
+	case r.Restarts >= 0:
+		if loop.Known {
+			more = r.Restarts - loop.Count
+		}
+		loop.Known, loop.Count = true, r.Restarts
+	case r.Presence == deadman.Running && !r.Process.IsZero() && !m.Life.Process.IsZero() && r.Process != m.Life.Process && !m.Life.Answered:
+		more = 1
+	}
+	if more <= 0 {
 		return
 	}
-	if m.Boot != "" {
-		m.Life = Life{}
-		m.Dying, m.Fog = 0, 0
-		m.FreshBoot = true
-		if m.Incident.Open() {
-			m.Incident.NewBoot = true
-		}
-		if m.Phase == deadman.Verifying {
-			// The start did not fail, the machine went down.
-			m.enter(deadman.PhaseUnset)
+	loop.At = slices.DeleteFunc(loop.At, func(at time.Time) bool { return m.now.Sub(at) >= m.policy.StartLimitInterval })
+	for range min(more, int64(m.policy.StartLimitBurst)+1) {
+		loop.At = append(loop.At, m.now)
+	}
+	if most := m.policy.StartLimitBurst + 1; len(loop.At) > most {
+		loop.At = slices.Clone(loop.At[len(loop.At)-most:])
+	}
+}
+
+// looping reports whether its supervisor has passed the start limit.
+func (m *machine) looping() bool {
+	n := 0
+	for _, at := range m.Loop.At {
+		if m.now.Sub(at) < m.policy.StartLimitInterval {
+			n++
 		}
 	}
-	m.Boot = r.Boot
+	return n > m.policy.StartLimitBurst
 }
 
 // noteLife notices a process that was not there before.
@@ -59,18 +113,25 @@ func (m *machine) noteLife(r Round) {
 		return
 	}
 	if r.Process == m.Life.Process {
-		m.Life.Restarts = r.Restarts
+		if r.Restarts != m.Life.Restarts {
+			if m.Life.Restarts >= 0 {
+				m.Life.FullSince = time.Time{}
+			}
+			m.Life.Restarts = r.Restarts
+		}
 		return
 	}
 	if m.Life.Ours && m.Life.Process.IsZero() {
 		m.Life.Process = r.Process // The Start could not tell which; nothing else ran.
 		return
 	}
-	explained := r.Restarts > m.Life.Restarts && m.Life.Restarts >= 0 || m.Life.Process.IsZero()
+	// Without a count from before there is nothing to tell by.
+	explained := m.Life.Process.IsZero() || r.Restarts >= 0 && (m.Life.Restarts < 0 || r.Restarts > m.Life.Restarts)
 	if m.Incident.Open() && !m.Incident.NewBoot && !explained &&
 		(m.Phase == deadman.Verifying || m.Phase == deadman.Probation) {
 		m.foreign()
 	}
+	m.endUp(r.Previous)
 	m.Life = Life{Process: r.Process, FirstAt: m.now, Restarts: r.Restarts,
 		On: r.Live, Evidence: onDiskAtStart(m.Seen, r)}
 	m.Life.On.Changed = time.Time{}
@@ -90,6 +151,9 @@ func (m *machine) noteConfig(r Round) {
 	if live.Hash == m.Seen.Hash {
 		live.Snapshot = m.Seen.Snapshot
 	}
+	if on := &m.Life.On; on.Hash == live.Hash {
+		on.Valid, on.Held, on.Bad = live.Valid, live.Held, live.Bad // As judged now.
+	}
 	if live == m.Seen.Live {
 		return
 	}
@@ -97,19 +161,36 @@ func (m *machine) noteConfig(r Round) {
 		m.Seen.Live = live
 		return
 	}
-	if m.Known.Provisional && m.Seen.Identity == m.Known.Identity && !m.Seen.HealthySince.IsZero() {
-		m.Known.Held += max(0, r.Previous.Sub(m.Seen.HealthySince))
+	if m.Known.Provisional && m.Seen.Identity == m.Known.Identity {
+		m.Known.Held += m.Seen.HeldFor
+		if !m.Seen.HealthySince.IsZero() {
+			m.Known.Held += max(0, r.Previous.Sub(m.Seen.HealthySince))
+		}
 	}
 	m.Seen = Seen{Live: live}
 	m.Life.ReadySince, m.Life.ReadyHeld, m.Life.Unready = time.Time{}, false, 0
 }
 
+// noteEnd notes that health ended, in whatever phase: what comes after a pause,
+// or after a rival's doings, must not be taken for uninterrupted.
+func (m *machine) noteEnd(r Round) {
+	switch {
+	case r.Presence == deadman.Gone && r.Alive != deadman.Healthy, r.Alive == deadman.Unhealthy, r.Activating && r.Alive != deadman.Healthy:
+		m.endUp(r.Previous)
+	case r.Partial || r.Ready == deadman.Unhealthy:
+		m.Life.FullSince = time.Time{}
+	}
+}
+
 // handsOff reports whether a person, or a rival, keeps us from acting.
 func (m *machine) handsOff(r Round) bool {
+	// A stop on purpose ends when somebody starts it again; that the stop
+	// failed is no start.
+	again := r.Presence == deadman.Running && r.Alive == deadman.Healthy &&
+		(m.Life.Process.IsZero() || !m.Life.FirstAt.Before(m.Since))
 	switch {
 	case m.Hold.Verb == StopNow:
-		if r.Presence == deadman.Running && r.Alive == deadman.Healthy {
-			// Somebody started it again: it is no longer stopped on purpose.
+		if again && m.Phase == deadman.Stopped {
 			m.Hold = Hold{}
 			m.enter(deadman.PhaseUnset)
 			return false
@@ -117,6 +198,9 @@ func (m *machine) handsOff(r Round) bool {
 		m.enter(deadman.Stopped)
 		return true
 	case m.Hold.Verb == Pause && m.now.Before(m.Hold.Until) && !m.down():
+		if again {
+			m.Hold.Stopped = false
+		}
 		m.enter(deadman.Paused)
 		return true
 	}
@@ -136,15 +220,13 @@ func (m *machine) down() bool {
 // judge says what a round means for an agent that is not being recovered.
 func (m *machine) judge(r Round) {
 	switch {
+	case r.Presence == deadman.Gone && r.Stopped:
+		m.left()
+	case m.looping() && m.Phase != deadman.Dead:
+		// Whatever this one look sees: it is up and down all the time.
+		m.die(deadman.RestartLimitPassed)
 	case r.Activating:
 		m.enter(deadman.Starting)
-	case r.Presence == deadman.Gone && r.Stopped:
-		m.endUp(r)
-		m.Dying, m.Fog, m.Incident = 0, 0, Incident{}
-		if m.Phase != deadman.Stopped {
-			m.note(deadman.StoppedBySupervisor)
-		}
-		m.enter(deadman.Stopped)
 	case r.Presence == deadman.Gone && r.Alive == deadman.Healthy:
 		// A stale pid file, most likely. Nothing is started beside it.
 		m.fog()
@@ -157,8 +239,18 @@ func (m *machine) judge(r Round) {
 	case !m.Life.Answered && m.age(r) < m.startMax():
 		m.enter(deadman.Starting)
 	default:
-		m.unhealthy(r)
+		m.unhealthy()
 	}
+}
+
+// left: it was stopped by somebody else, or ended as planned, and is left so.
+func (m *machine) left() {
+	m.Dying, m.Fog = 0, 0
+	m.forget()
+	if m.Phase != deadman.Stopped {
+		m.note(deadman.StoppedBySupervisor)
+	}
+	m.enter(deadman.Stopped)
 }
 
 // age of the process of r.
@@ -183,25 +275,23 @@ func (m *machine) fog() {
 	}
 }
 
-// gone: there is no process.
+// gone: there is no process. It is believed when a second look, after the
+// grace, finds none either.
 func (m *machine) gone(r Round) {
-	m.endUp(r)
-	if m.Phase == deadman.Dead {
-		return
-	}
-	if r.Live.Valid == deadman.Unhealthy && !r.Live.Unreadable {
-		m.die(deadman.ProcessGone) // Nothing can come back on that.
-		return
-	}
-	if m.Phase != deadman.Confirming || m.Deadline.IsZero() {
+	switch {
+	case m.Phase == deadman.Dead:
+	case m.policy.GoneGrace == 0, r.Live.Valid == deadman.Unhealthy && !r.Live.Unreadable:
+		m.die(deadman.ProcessGone) // Nobody, or on that nothing, can bring it back.
+	case m.Phase != deadman.Confirming || m.Deadline.IsZero():
 		m.enter(deadman.Confirming)
 		m.expect(m.policy.GoneGrace)
+	case !m.now.Before(m.Deadline):
+		m.die(deadman.ProcessGone)
 	}
 }
 
 // unhealthy: it is there and does not serve.
-func (m *machine) unhealthy(r Round) {
-	m.endUp(r)
+func (m *machine) unhealthy() {
 	if m.Phase == deadman.Dead {
 		return
 	}
@@ -214,13 +304,20 @@ func (m *machine) unhealthy(r Round) {
 	m.Deadline, m.Span = time.Time{}, 0
 }
 
-// endUp notes when health ended: the round before this one was the last.
-func (m *machine) endUp(r Round) {
-	if !m.Life.AliveSince.IsZero() {
-		m.LastUp = later(m.Life.AliveSince, r.Previous)
+// endUp notes that health ended; at is when it was last seen.
+func (m *machine) endUp(at time.Time) {
+	if at.After(m.now) {
+		at = m.now
 	}
-	if !m.Life.ReadySince.IsZero() {
-		m.LastReady = later(m.Life.ReadySince, r.Previous)
+	if life := m.Life; !life.AliveSince.IsZero() {
+		m.LastUp = later(life.AliveSince, at)
+	}
+	if life := m.Life; !life.ReadySince.IsZero() {
+		m.LastReady = later(life.ReadySince, at)
+	}
+	if since := m.Seen.HealthySince; !since.IsZero() {
+		m.Seen.HeldFor += max(0, at.Sub(since))
+		m.Seen.HealthySince = time.Time{}
 	}
 	m.Life.Run = 0
 	m.Life.AliveSince, m.Life.FullSince, m.Life.ReadySince = time.Time{}, time.Time{}, time.Time{}
@@ -238,15 +335,20 @@ func (m *machine) up(r Round) {
 	m.noteServing(r)
 	if m.Phase == deadman.Dead {
 		m.note(deadman.RecoveryEnded) // It came back without us.
-		m.Incident = Incident{}
+		m.forget()
 	}
-	if !m.Incident.Open() {
+	m.Incident.Half = false // It serves on what is there.
+	if inc := &m.Incident; !inc.Open() {
+		m.Incident = Incident{}
 		if m.Life.Unready >= m.policy.Threshold || r.Partial || r.Ready == deadman.Unhealthy {
 			m.enter(deadman.Degraded)
 		} else {
 			m.enter(deadman.Up)
 		}
 	} else {
+		if !inc.Verified && m.Life.Run >= m.policy.Threshold && m.Seen.Identity == inc.Target.Identity {
+			m.becomeProbation(deadman.Verified) // A reboot, or a fog, came between.
+		}
 		m.enter(deadman.Probation)
 	}
 	if !r.Live.Unreadable && m.Seen.Snapshot == "" {
@@ -260,7 +362,7 @@ func (m *machine) up(r Round) {
 	if r.full() && m.prove(r) {
 		return
 	}
-	if m.Incident.Open() && m.now.Sub(m.Life.AliveSince) >= m.policy.Probation {
+	if m.Incident.Open() && m.Life.Run >= m.policy.Threshold && m.now.Sub(m.Life.AliveSince) >= m.policy.Probation {
 		m.close()
 	}
 }
@@ -271,8 +373,10 @@ func (m *machine) noteServing(r Round) {
 	life := &m.Life
 	if !life.Answered {
 		life.Answered = true
-		if life.Ours {
-			m.learnStart(r.Version)
+		// Of a process that was first seen when it served, it is not known how
+		// long that took.
+		if life.Ours || life.FirstAt.Before(m.now) {
+			m.learnStart(r)
 		}
 	}
 	life.Run = min(life.Run+1, m.policy.Threshold)

@@ -6,32 +6,50 @@ import "deadman"
 func (m *machine) hear(w Word) {
 	switch w.Verb {
 	case Pause:
-		m.Hold = Hold{Verb: Pause, Until: w.Until.UTC().Round(0)}
+		stopped := m.Hold.Verb == StopNow || m.Hold.Stopped
+		until := w.Until.UTC().Round(0)
+		m.Hold = Hold{Verb: Pause, Until: until, Span: max(0, until.Sub(m.now)), Stopped: stopped}
 		m.note(deadman.PausedByPerson)
 		if !m.down() && m.now.Before(m.Hold.Until) {
 			m.enter(deadman.Paused)
 		}
 	case Resume:
-		m.Hold = Hold{}
-		m.Incident.Foreign = 0
 		m.note(deadman.ResumedByPerson)
-		if m.Phase == deadman.Paused || m.Phase == deadman.StoodDown || m.Phase == deadman.Stopped {
-			m.Incident = Incident{}
+		rival := m.Incident.Foreign >= foreignLimit
+		m.Incident.Foreign = 0
+		if m.Hold.Verb == Pause {
+			m.release()
+		} else {
+			m.Hold = Hold{}
+		}
+		if rival {
+			m.forget()
+		}
+		if m.Phase == deadman.StoodDown || m.Phase == deadman.Stopped && m.Hold.Verb == "" {
 			m.enter(deadman.PhaseUnset)
 		}
 	case StopNow:
 		m.Hold = Hold{Verb: StopNow}
-		m.Incident = Incident{}
+		m.forget()
 		m.becomeStopping(deadman.StoppedByPerson)
 	case StartNow:
 		m.open(w, deadman.StartedByPerson)
 		m.becomeKeeping()
 	case Accept:
+		if w.Config.Snapshot == "" {
+			return
+		}
 		m.do(Action{Kind: DoPromote, Reason: deadman.AcceptedByPerson, Snapshot: w.Config.Snapshot})
 	case Restore:
+		if w.Config.Snapshot == "" {
+			return
+		}
 		m.open(w, deadman.RestoredByPerson)
 		m.becomeStopping(deadman.RestoredByPerson)
 	case Rollback:
+		if w.Config.Snapshot == "" {
+			return
+		}
 		m.open(w, deadman.RolledBackByPerson)
 		m.becomeStopping(deadman.RolledBackByPerson)
 	}
@@ -39,13 +57,7 @@ func (m *machine) hear(w Word) {
 
 // open starts an incident by a person's word; what went before is over.
 func (m *machine) open(w Word, why deadman.Reason) {
-	half, target := m.Incident.Half, m.Incident.Target
 	m.Hold = Hold{}
 	m.openIncident(why)
 	m.Incident.Person, m.Incident.Chose = w.Verb, w.Config
-	if half {
-		// A set that is only partly in place is finished first, whatever a
-		// person wants next.
-		m.Incident.Half, m.Incident.Target = true, target
-	}
 }

@@ -258,5 +258,6 @@ func (w *bench) settled(b *testing.B) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	b.Fatal("the incident did not end")
+	out, _ := exec.Command(w.deadman, "history", "-n", "30", "--all", "--config", w.yaml).Output()
+	b.Fatalf("the incident did not end\n%s", out)
 }

@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 	if supervisor.IsShim() {
 		supervisor.Shim()
 	}
+	// Or every program that ends takes a second more under -race.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	testscript.Main(m, map[string]func(){
 		"deadman": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 		"dm": func() {
@@ -54,6 +56,8 @@ func TestMain(m *testing.M) {
 //	count N TEXT             the regexp matches so many lines of stdout
 //	proven AGENT             check until what is live is proven
 //	oldest AGENT             set $SNAPSHOT to the id of the oldest snapshot
+//	descriptors PIDFILE      that process has no descriptor of anybody else's
+//	status N CMD...          the command exits with this status
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -63,10 +67,13 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("PORT", strconv.Itoa(port))
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // or every command takes a second more under -race
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state-home"))
 			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
-			env.Defer(func() { sweep(env.WorkDir) })
+			env.Defer(func() {
+				sweep(env.WorkDir)
+				unmount(env.WorkDir)
+			})
 			return errors.Join(
 				os.Mkdir(filepath.Join(env.WorkDir, "run"), 0o700),
 				provide(env, "testdata/deadman.yaml", "deadman.yaml"),
@@ -77,6 +84,8 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "root":
 				return os.Geteuid() == 0, nil
+			case "mount": // may mount a file system
+				return os.Geteuid() == 0 && exec.Command("unshare", "--mount", "true").Run() == nil, nil
 			case "nginx":
 				_, err := exec.LookPath("nginx")
 				if err != nil && strings.Contains(os.Getenv("DEADMAN_REQUIRE"), "nginx") {
@@ -87,15 +96,17 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("no such condition")
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"subst":      subst,
-			"await":      await,
-			"gone":       gone,
-			"kill9":      kill9,
-			"awaitout":   awaitOut,
-			"proven":     proven,
-			"awaitcount": awaitCount,
-			"count":      count,
-			"oldest":     oldest,
+			"subst":       subst,
+			"await":       await,
+			"gone":        gone,
+			"kill9":       kill9,
+			"awaitout":    awaitOut,
+			"proven":      proven,
+			"awaitcount":  awaitCount,
+			"count":       count,
+			"oldest":      oldest,
+			"status":      exitStatus,
+			"descriptors": descriptors,
 		},
 	})
 }
@@ -262,6 +273,23 @@ func oldest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("SNAPSHOT", all[len(all)-1].ID)
 }
 
+// exitStatus runs a command that must end with this status.
+func exitStatus(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("cannot run %s: %v", args[1], err)
+	}
+	ts.Logf("[exit status %d]", got)
+	if got != want {
+		ts.Fatalf("it ended with status %d, not %d", got, want)
+	}
+}
+
 // proven checks until the live config is the proven known good, as cron would.
 func proven(ts *testscript.TestScript, neg bool, args []string) {
 	until(ts, "proof", func() bool {
@@ -271,6 +299,42 @@ func proven(ts *testscript.TestScript, neg bool, args []string) {
 		a := report.Agents[0]
 		return a.KnownGood != nil && a.KnownGood.Standing == deadman.Proven && a.Live.Hash == a.KnownGood.Hash
 	})
+}
+
+// descriptors lists what a process has open, beside sockets and what is nobody
+// else's (an epoll of its own): "0 /dev/null".
+func descriptors(ts *testscript.TestScript, neg bool, args []string) {
+	dir := fmt.Sprintf("/proc/%d/fd", pidIn(ts, args[0]))
+	entries, err := os.ReadDir(dir)
+	ts.Check(err)
+	for _, entry := range entries {
+		target, err := os.Readlink(filepath.Join(dir, entry.Name()))
+		ts.Check(err)
+		own := strings.HasPrefix(target, "socket:") || strings.HasPrefix(target, "anon_inode:[event") ||
+			strings.HasPrefix(target, "/sys/fs/cgroup/") // Go's runtime, in the agent itself
+		if fd, err := strconv.Atoi(entry.Name()); err != nil || fd > 2 && !own {
+			ts.Fatalf("it has descriptor %s open, which is %s", entry.Name(), target)
+		}
+		if entry.Name() == "0" && target != os.DevNull {
+			ts.Fatalf("its stdin is %s", target)
+		}
+		if strings.HasPrefix(target, "pipe:") {
+			ts.Fatalf("its descriptor %s is a pipe", entry.Name())
+		}
+	}
+}
+
+// unmount takes down what a script has mounted beneath its directory.
+func unmount(dir string) {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			_ = syscall.Unmount(f[1], 2) // MNT_DETACH
+		}
+	}
 }
 
 // sweep ends whatever a script left running: everything whose working

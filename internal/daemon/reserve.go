@@ -1,0 +1,39 @@
+package daemon
+
+import (
+	"errors"
+
+	"deadman/internal/record"
+	"deadman/internal/snapshot"
+)
+
+// reserveBeyond is what the reserve holds beside two sets: a state and a record
+// in the database, and the spool that is prepared when it is given up.
+const reserveBeyond = 1<<20 + 64<<10
+
+// reserve sets space aside for a bad day, once a round was written where it
+// belongs. It is given up by the record and by Keep.
+func (k *keeper) reserve() error {
+	if k.journal.place != record.InDatabase || k.world.last.problem != nil {
+		return nil
+	}
+	return record.Reserve(k.world.stateDir, 2*k.world.last.size+reserveBeyond)
+}
+
+// save stores a look, if need be in the space of the reserve. Bytes that are
+// stored already need no space: that this was seen again is not worth a failure.
+func (w *world) save(look *snapshot.Look, meta snapshot.Meta) (snapshot.Manifest, error) {
+	m, err := w.store.Save(look, w.sets, meta)
+	var full *snapshot.NoSpaceError
+	if errors.As(err, &full) {
+		if freed, _ := record.Release(w.stateDir); freed {
+			m, err = w.store.Save(look, w.sets, meta)
+		}
+	}
+	if errors.As(err, &full) {
+		if stored, ok, lookErr := w.store.ByHash(look.Hash); lookErr == nil && ok && w.store.Verify(stored.ID) == nil {
+			return stored, nil
+		}
+	}
+	return m, err
+}

@@ -1,0 +1,322 @@
+package lifecycle_test
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"deadman"
+	"deadman/internal/lifecycle"
+)
+
+// version is one config that the model's agent may be given, with the truth
+// about it, which the machine does not see.
+type version struct {
+	name, identity string
+	starts         bool // an agent started on it comes to serve
+	crashes        bool // one that does not start ends at once; otherwise it hangs
+	ready          bool
+	valid          deadman.Result
+	held           bool
+}
+
+// run is one process of the model's agent.
+type run struct {
+	id     deadman.Process
+	began  time.Time // by the machine's clock
+	loaded int       // the version on disk when it started; half is -1
+	hung   bool
+}
+
+// world is a small world in memory: an agent, its disk, a store and a
+// supervisor. It tells the machine what a real guard would tell, and keeps its
+// own books of what is true.
+type world struct {
+	policy lifecycle.Policy
+	state  lifecycle.State
+
+	now      time.Time // the machine's clock: jumps only at a reboot
+	offset   time.Duration
+	clockSet bool
+	boot     int
+	booted   time.Time
+	prev     time.Time // end of the round before
+
+	versions         []version
+	disk             int
+	half             int // above zero: the set on disk is no version; its number
+	halves           int
+	written, changed time.Time // by the wall clock
+	inode            int
+
+	stored map[int]bool
+	shelf  []int // proven or accepted, the newest first
+	stands int   // provisional known good, or -1
+	bad    map[string]bool
+	cured  map[string]int
+	proofs map[int][]string
+
+	proc     *run
+	pids     int
+	counts   bool // its supervisor counts restarts
+	restarts int64
+	stopped  bool // by its supervisor
+	broken   bool // an outside cause holds
+	seen     bool // and evidence finds it
+	warm     time.Duration
+	agent    string // the agent's version
+	readies  bool   // a ready check is configured
+
+	kept     string // hash of what the last Keep took
+	resumed  bool
+	trail    []entry
+	steps    int
+	ledger   ledger
+	unstored error
+}
+
+// entry is one step that changed the state.
+type entry struct {
+	now time.Time
+	ev  lifecycle.Event
+}
+
+func newWorld(p lifecycle.Policy, versions []version) *world {
+	w := &world{policy: p, versions: versions, now: epoch, booted: epoch.Add(-time.Hour), stored: map[int]bool{}, stands: -1,
+		bad: map[string]bool{}, cured: map[string]int{}, proofs: map[int][]string{}, seen: true, agent: "1"}
+	w.ledger.reset()
+	w.write(0, false)
+	w.now = w.now.Add(time.Minute)
+	return w
+}
+
+func (w *world) wall() time.Time  { return w.now.Add(w.offset) }
+func (w *world) bootName() string { return fmt.Sprintf("boot-%d", w.boot) }
+
+// pass lets time pass, and lets a process that cannot start end.
+func (w *world) pass(d time.Duration) {
+	w.now = w.now.Add(d)
+	if p := w.proc; p != nil && (p.loaded < 0 || !w.versions[p.loaded].starts && w.versions[p.loaded].crashes) && w.now.Sub(p.began) >= 500*time.Millisecond {
+		w.proc = nil
+	}
+}
+
+// write puts a version on disk; aside keeps its file's own change time, as a
+// renamed directory does.
+func (w *world) write(v int, aside bool) {
+	w.pass(50 * time.Millisecond)
+	w.disk, w.half = v, 0
+	w.inode++
+	w.changed = w.wall()
+	if !aside {
+		w.written = w.changed
+	}
+	w.pass(50 * time.Millisecond)
+}
+
+func (w *world) begin() *run {
+	w.pass(50 * time.Millisecond)
+	w.pids++
+	w.proc = &run{began: w.now, loaded: w.disk, id: deadman.Process{PID: w.pids, Start: w.now.Sub(w.booted), Boot: w.bootName()}}
+	if w.half > 0 {
+		w.proc.loaded = -1
+	}
+	w.stopped = false
+	w.pass(50 * time.Millisecond)
+	return w.proc
+}
+
+func (w *world) serves() bool {
+	p := w.proc
+	return p != nil && p.loaded >= 0 && !p.hung && !w.broken && w.versions[p.loaded].starts && w.now.Sub(p.began) >= w.warm
+}
+
+func (w *world) reboot(jump time.Duration, init bool) {
+	w.proc, w.clockSet, w.stopped, w.prev = nil, false, false, time.Time{}
+	w.boot++
+	w.restarts = 0
+	w.now = w.now.Add(jump)
+	w.booted = w.now
+	w.ledger.starts = nil
+	w.ledger.kept = false
+	w.pass(time.Second)
+	if init {
+		w.begin()
+	}
+}
+
+func (w *world) config(v int) lifecycle.Config {
+	return lifecycle.Config{Hash: w.versions[v].name, Identity: w.versions[v].identity}
+}
+
+func snapshot(v int) string { return fmt.Sprintf("s%d", v) }
+
+func (w *world) stockOf(id string) int {
+	for v := range w.versions {
+		if snapshot(v) == id {
+			return v
+		}
+	}
+	return -1
+}
+
+func (w *world) live() lifecycle.Live {
+	l := lifecycle.Live{Inodes: fmt.Sprint(w.inode), Written: w.written.UTC(), Changed: w.changed.UTC(),
+		Settled: w.wall().Sub(w.changed) >= 5*time.Second || w.wall().Before(w.changed)}
+	if w.half > 0 {
+		l.Hash = fmt.Sprintf("half-%d", w.half)
+		l.Identity, l.Valid = l.Hash, deadman.Unhealthy
+		return l
+	}
+	v := w.versions[w.disk]
+	l.Config, l.Valid, l.Held = w.config(w.disk), v.valid, v.held
+	l.Bad, l.Cured = w.bad[v.identity], w.cured[v.identity]
+	return l
+}
+
+func (w *world) causes() []deadman.Cause {
+	if w.broken && w.seen {
+		return []deadman.Cause{deadman.NetworkDown}
+	}
+	return nil
+}
+
+// round is what a guard would see now.
+func (w *world) round() lifecycle.Round {
+	r := lifecycle.Round{Presence: deadman.Gone, Boot: w.bootName(), Restarts: -1, Alive: deadman.Unhealthy, Stopped: w.stopped,
+		Live: w.live(), Version: w.agent, ClockSet: w.clockSet, Previous: w.prev}
+	if w.counts {
+		r.Restarts = w.restarts
+	}
+	if p := w.proc; p != nil {
+		r.Presence, r.Process = deadman.Running, p.id
+		r.StartedAt = p.began.Add(w.offset).UTC()
+	}
+	if w.serves() {
+		r.Alive = deadman.Healthy
+	}
+	if w.readies {
+		r.Ready = deadman.Unhealthy
+		if w.serves() && w.versions[w.proc.loaded].ready {
+			r.Ready = deadman.Healthy
+		}
+	}
+	if r.Alive != deadman.Healthy || r.Ready == deadman.Unhealthy {
+		r.Causes = w.causes()
+	}
+	return r
+}
+
+// How a deed comes out.
+type manner int
+
+const (
+	well manner = iota
+	badly
+	partly // Of Restore; badly for others.
+)
+
+// do carries out the pending deed, as a real guard would.
+func (w *world) do(how manner) lifecycle.Outcome {
+	p := w.state.Pending
+	o := lifecycle.Outcome{Kind: p.Kind, Attempt: p.Attempt, OK: how == well, Boot: w.bootName(), Version: w.agent}
+	w.pass(100 * time.Millisecond)
+	switch p.Kind {
+	case lifecycle.DoCapture, lifecycle.DoKeep:
+		o.Live = w.live()
+		if p.Kind == lifecycle.DoKeep {
+			o.Causes, o.Shelf = w.causes(), w.targets()
+			w.kept = o.Live.Hash
+			if w.proc != nil {
+				o.Appeared = w.proc.id
+			}
+		}
+		if o.OK && w.half == 0 {
+			w.stored[w.disk] = true
+			o.Snapshot = snapshot(w.disk)
+		} else if o.OK {
+			o.Snapshot = o.Live.Hash
+		}
+	case lifecycle.DoPromote:
+		v := w.stockOf(p.Snapshot)
+		o.Live.Config = w.config(v)
+		o.Live.Snapshot = p.Snapshot
+		if o.OK && p.Provisional {
+			w.stands = v
+		} else if o.OK {
+			w.stands = -1
+			w.shelf = slices.Insert(slices.DeleteFunc(w.shelf, func(s int) bool { return s == v }), 0, v)
+			w.proofs[v] = append(w.proofs[v], w.agent)
+			delete(w.bad, w.versions[v].identity)
+		}
+	case lifecycle.DoMark:
+		v := w.stockOf(p.Snapshot)
+		switch {
+		case !o.OK || v < 0:
+		case p.Reason == deadman.KnownGoodDemoted:
+			w.shelf = slices.DeleteFunc(w.shelf, func(s int) bool { return s == v })
+		default:
+			w.cured[w.versions[v].identity]++
+			if p.Standing == deadman.Bad {
+				w.bad[w.versions[v].identity] = true
+			}
+		}
+	case lifecycle.DoStop:
+		if o.OK || w.proc == nil {
+			w.proc, o.OK = nil, true
+		}
+	case lifecycle.DoRestore:
+		w.restore(p, how, &o)
+	case lifecycle.DoStart:
+		switch {
+		case w.proc != nil && !w.resumed:
+			o.Appeared, o.OK = w.proc.id, false
+		case w.proc != nil:
+			o.Process = w.proc.id
+		case o.OK:
+			o.Process = w.begin().id
+		}
+	}
+	w.resumed = false
+	w.pass(100 * time.Millisecond)
+	o.Wall = w.wall().UTC()
+	return o
+}
+
+func (w *world) restore(p lifecycle.Action, how manner, o *lifecycle.Outcome) {
+	v := w.stockOf(p.Snapshot)
+	here := w.live().Hash
+	switch {
+	case v < 0 || how == badly:
+		o.OK = false
+	case here != w.kept && w.half == 0 && here != w.versions[v].name:
+		o.OK, o.Changed = false, true
+	default:
+		if w.half == 0 && !w.stored[w.disk] && w.disk != v {
+			w.unstored = fmt.Errorf("%s was overwritten and is nowhere stored", w.versions[w.disk].name)
+		}
+		w.write(v, false)
+		if how == partly {
+			w.halves++
+			w.half = w.halves
+			o.OK, o.Partly = false, true
+		}
+	}
+	o.Live = w.live()
+}
+
+func (w *world) targets() []lifecycle.Target {
+	var list []lifecycle.Target
+	add := func(v int, proven bool) {
+		c := w.config(v)
+		c.Snapshot = snapshot(v)
+		list = append(list, lifecycle.Target{Config: c, Proven: proven, Valid: w.versions[v].valid, Versions: slices.Clone(w.proofs[v])})
+	}
+	if w.stands >= 0 {
+		add(w.stands, false)
+	}
+	for _, v := range w.shelf {
+		add(v, true)
+	}
+	return list
+}
