@@ -21,7 +21,8 @@ func (k *keeper) reserve() error {
 }
 
 // save stores a look, if need be in the space of the reserve. Bytes that are
-// stored already need no space: that this was seen again is not worth a failure.
+// stored already are safe also where nothing can be written: that they were seen
+// again is not worth a failure.
 func (w *world) save(look *snapshot.Look, meta snapshot.Meta) (snapshot.Manifest, error) {
 	m, err := w.store.Save(look, w.sets, meta)
 	var full *snapshot.NoSpaceError
@@ -30,7 +31,7 @@ func (w *world) save(look *snapshot.Look, meta snapshot.Meta) (snapshot.Manifest
 			m, err = w.store.Save(look, w.sets, meta)
 		}
 	}
-	if errors.As(err, &full) {
+	if err != nil {
 		if stored, ok, lookErr := w.store.ByHash(look.Hash); lookErr == nil && ok && w.store.Verify(stored.ID) == nil {
 			return stored, nil
 		}
