@@ -45,6 +45,7 @@ func (k *keeper) report() api.Agent {
 	}
 	if k.journal.place != record.PlaceUnset && k.journal.place.Degraded() {
 		r.Findings = append(r.Findings, fmt.Sprintf("the database cannot be written; this round was kept in the %s", k.journal.place))
+		r.Hints = append(r.Hints, fmt.Sprintf("make space in %s, or make it writable; the next record that can be written takes along what waits", k.world.stateDir))
 	}
 	return r
 }

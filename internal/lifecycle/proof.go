@@ -82,7 +82,7 @@ func (m *machine) prove(r Round) bool {
 		return false
 	}
 	on := life.On
-	if !life.Evidence.Proves() || on.Snapshot == "" || on.Valid == deadman.Unhealthy || on.Valid == deadman.Unknown || on.Held {
+	if !life.Evidence.Proves() || on.Snapshot == "" || on.Valid != deadman.Healthy || on.Held {
 		return false
 	}
 	if on.Identity == m.Seen.Identity && !m.Seen.Settled {

@@ -197,8 +197,10 @@ func (m *machine) changedSinceStop(live Live) bool {
 
 // wouldAct records, in observe mode, what the decision was.
 func (m *machine) wouldAct(c choice) {
-	m.actions = append(m.actions, Action{Kind: Alert, Reason: deadman.WouldAct, Snapshot: c.target.Snapshot,
-		Cause: m.Incident.Cause, Would: c.reason, Considered: c.considered})
+	m.actions = append(m.actions, Action{
+		Kind: Alert, Reason: deadman.WouldAct, Snapshot: c.target.Snapshot,
+		Cause: m.Incident.Cause, Would: c.reason, Considered: c.considered,
+	})
 }
 
 // blame remembers a version that is rolled back from.
@@ -238,8 +240,10 @@ func (m *machine) exhaust(live Live) {
 // afresh forgets what this incident tried; failed targets stay barred.
 func (m *machine) afresh() {
 	inc := m.Incident
-	m.Incident = Incident{ID: inc.ID, Since: inc.Since, Why: inc.Why, Stopped: inc.Stopped, WasReady: inc.WasReady,
-		Foreign: inc.Foreign, Cause: inc.Cause}
+	m.Incident = Incident{
+		ID: inc.ID, Since: inc.Since, Why: inc.Why, Stopped: inc.Stopped, WasReady: inc.WasReady,
+		Foreign: inc.Foreign, Cause: inc.Cause,
+	}
 }
 
 // startAfresh is afresh after a person's word, with the next attempt at once.

@@ -132,8 +132,10 @@ func (m *machine) noteLife(r Round) {
 		m.foreign()
 	}
 	m.endUp(r.Previous)
-	m.Life = Life{Process: r.Process, FirstAt: m.now, Restarts: r.Restarts,
-		On: r.Live, Evidence: onDiskAtStart(m.Seen, r)}
+	m.Life = Life{
+		Process: r.Process, FirstAt: m.now, Restarts: r.Restarts,
+		On: r.Live, Evidence: onDiskAtStart(m.Seen, r),
+	}
 	m.Life.On.Changed = time.Time{}
 	if m.Seen.Hash == r.Live.Hash {
 		m.Life.On.Snapshot = m.Seen.Snapshot

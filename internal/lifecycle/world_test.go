@@ -82,8 +82,10 @@ type entry struct {
 }
 
 func newWorld(p lifecycle.Policy, versions []version) *world {
-	w := &world{policy: p, versions: versions, now: epoch, booted: epoch.Add(-time.Hour), stored: map[int]bool{}, stands: -1,
-		bad: map[string]bool{}, cured: map[string]int{}, proofs: map[int][]string{}, seen: true, agent: "1"}
+	w := &world{
+		policy: p, versions: versions, now: epoch, booted: epoch.Add(-time.Hour), stored: map[int]bool{}, stands: -1,
+		bad: map[string]bool{}, cured: map[string]int{}, proofs: map[int][]string{}, seen: true, agent: "1",
+	}
 	w.ledger.reset()
 	w.write(0, false)
 	w.now = w.now.Add(time.Minute)
@@ -161,8 +163,10 @@ func (w *world) stockOf(id string) int {
 }
 
 func (w *world) live() lifecycle.Live {
-	l := lifecycle.Live{Inodes: fmt.Sprint(w.inode), Written: w.written.UTC(), Changed: w.changed.UTC(),
-		Settled: w.wall().Sub(w.changed) >= 5*time.Second || w.wall().Before(w.changed)}
+	l := lifecycle.Live{
+		Inodes: fmt.Sprint(w.inode), Written: w.written.UTC(), Changed: w.changed.UTC(),
+		Settled: w.wall().Sub(w.changed) >= 5*time.Second || w.wall().Before(w.changed),
+	}
 	if w.half > 0 {
 		l.Hash = fmt.Sprintf("half-%d", w.half)
 		l.Identity, l.Valid = l.Hash, deadman.Unhealthy
@@ -183,8 +187,10 @@ func (w *world) causes() []deadman.Cause {
 
 // round is what a guard would see now.
 func (w *world) round() lifecycle.Round {
-	r := lifecycle.Round{Presence: deadman.Gone, Boot: w.bootName(), Restarts: -1, Alive: deadman.Unhealthy, Stopped: w.stopped,
-		Live: w.live(), Version: w.agent, ClockSet: w.clockSet, Previous: w.prev}
+	r := lifecycle.Round{
+		Presence: deadman.Gone, Boot: w.bootName(), Restarts: -1, Alive: deadman.Unhealthy, Stopped: w.stopped,
+		Live: w.live(), Version: w.agent, ClockSet: w.clockSet, Previous: w.prev,
+	}
 	if w.counts {
 		r.Restarts = w.restarts
 	}

@@ -49,7 +49,8 @@ func environment(extra map[string]string, attempt string) []string {
 const logLimit = 10 << 20
 
 // openLog opens the file that takes a command's output, for appending. It is the
-// user's alone, since agents print secrets. "" is /dev/null.
+// user's alone, since agents print secrets. "" is /dev/null, and so is a disk that
+// takes nothing.
 func openLog(path string) (*os.File, error) {
 	if path == "" {
 		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -61,6 +62,10 @@ func openLog(path string) (*os.File, error) {
 	// Never through a link, which could lead anywhere, and never waiting for the
 	// reader of a fifo.
 	log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		// No reason not to start an agent either.
+		return openLog("")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the agent's log: %v", reason(err))
 	}
