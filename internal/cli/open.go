@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"syscall"
 
 	"deadman/internal/config"
 	"deadman/internal/daemon"
@@ -66,12 +67,21 @@ func (p *program) options() daemon.Options {
 	return daemon.Options{ConfigPath: p.configPath(), RuntimeDir: runtimeDir(), By: speaker()}
 }
 
-// runtimeDir is the last resort of the journal.
+// runtimeDir is the last resort of the journal. What is another user's, as the
+// variable says after sudo -u, could not even be read.
 func runtimeDir() string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && os.Geteuid() != 0 {
-		return filepath.Join(dir, "deadman")
+	uid := os.Geteuid()
+	if uid == 0 {
+		return "/run/deadman"
 	}
-	return "/run/deadman"
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	info, err := os.Stat(dir)
+	if err == nil && filepath.IsAbs(dir) {
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) == uid {
+			return filepath.Join(dir, "deadman")
+		}
+	}
+	return fmt.Sprintf("/run/user/%d/deadman", uid)
 }
 
 // speaker names the person in the record. It is what they say of themselves and

@@ -48,6 +48,10 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 		return restart(deadman.CannotKeep)
 	}
 	if inc.Exhausted {
+		if inc.Original.Snapshot != "" && live.Identity != inc.Original.Identity && slices.Contains(inc.Tried, live.Identity) {
+			// The original could not be put back yet: what is there is ours.
+			return choice{exhausted: true, reason: deadman.Exhausted, considered: considered}
+		}
 		return restart(deadman.Exhausted)
 	}
 	if c, ok := m.personsChoice(live, restart); ok {

@@ -138,6 +138,8 @@ func (m *machine) promoted(done Action, o Outcome) {
 		return
 	case done.Reason == deadman.AcceptedByPerson:
 		m.Known = Known{Config: o.Live.Config, At: m.now}
+		// An older start may not take that back; the next one speaks again.
+		m.Life.Proven = true
 	default:
 		m.Known = Known{Config: m.Life.On.Config, At: m.now}
 		m.Life.Proven = true

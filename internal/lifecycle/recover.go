@@ -35,7 +35,7 @@ func (m *machine) openIncident(why deadman.Reason) {
 	inc.ID = m.now.Format("20060102T150405.000Z")
 	inc.Since, inc.Why, inc.NewBoot = m.now, why, m.FreshBoot
 	inc.HeldOn, inc.HeldFor = m.Seen.Identity, m.Seen.HeldFor
-	inc.WasReady = !m.LastReady.IsZero() && m.now.Sub(m.LastReady) < readyMemory
+	inc.WasReady = why == deadman.NotReady || !m.LastReady.IsZero() && m.now.Sub(m.LastReady) < readyMemory
 }
 
 // forget ends the incident. Only a set that is partly in place is not
@@ -98,8 +98,8 @@ func (m *machine) kept(o Outcome) {
 	if inc.Exhausted && fix && !inc.Half {
 		m.afresh()
 	}
-	if inc.Original.IsZero() && !live.Unreadable {
-		inc.Original = live
+	if inc.Original.Snapshot == "" && !live.Unreadable {
+		inc.Original = live // Until that is stored, nothing of ours is there.
 	}
 	// The cause is that of the death; later looks within the incident see what
 	// we have put there. An outside cause is news at any time.
@@ -110,6 +110,12 @@ func (m *machine) kept(o Outcome) {
 		return
 	}
 	if inc.Half && m.Phase != deadman.Dead {
+		if !o.OK {
+			m.tell(deadman.CannotKeep)
+			m.becomeWaiting(m.policy.gap(inc.Gaps), deadman.RestoreIncomplete)
+			inc.Gaps++
+			return
+		}
 		// Files before the one that somebody changed have been put back
 		// already: the set on disk is no version that anybody wrote.
 		m.becomeRestoring(inc.Target, inc.Chosen)
@@ -130,7 +136,7 @@ func (m *machine) kept(o Outcome) {
 		m.launch(inc.Target, inc.Chosen, false)
 		return
 	}
-	inc.Due = due && forced && choice.restore // If that fails again, the gap has been waited for.
+	inc.Due = due && forced && (choice.restore || choice.exhausted) // If that fails again, the gap has been waited for.
 	again := choice.target.Identity == inc.Failed || inc.failures(choice.target.Identity) > 0 ||
 		choice.reason == deadman.OutsideCause && inc.Gaps > 0
 	switch {
@@ -296,7 +302,9 @@ func (m *machine) restored(done Action, o Outcome) {
 		m.tell(deadman.CannotRestore)
 		inc.RolledBack = false
 		inc.Obeyed = inc.Person != ""
-		inc.Tried = include(inc.Tried, inc.Target.Identity)
+		if !inc.Exhausted {
+			inc.Tried = include(inc.Tried, inc.Target.Identity)
+		}
 		live := inc.Kept
 		if o.Live.Hash != "" && o.Live.Hash != live.Hash {
 			live = o.Live
@@ -321,10 +329,11 @@ func (m *machine) started(o Outcome) {
 }
 
 // demote takes the standing of a known good on which the agent keeps dying
-// without outside cause, if there is an older one to try. It reports whether a
-// deed was ordered.
+// without outside cause, if there is an older one to try. A reboot is such a
+// cause, and so is one that held when the start was decided on. It reports
+// whether a deed was ordered.
 func (m *machine) demote(o Outcome) bool {
-	if _, out := outside(o.Causes); out || m.Phase == deadman.Dead || m.Incident.Person != "" || m.Known.IsZero() || m.Known.Provisional || o.Live.Identity != m.Known.Identity ||
+	if _, out := outside(o.Causes); out || m.Incident.Hindered || m.Incident.NewBoot || m.Phase == deadman.Dead || m.Incident.Person != "" || m.Known.IsZero() || m.Known.Provisional || o.Live.Identity != m.Known.Identity ||
 		m.now.Sub(m.Known.At) >= demotionTime || m.Incident.Counted {
 		return false
 	}

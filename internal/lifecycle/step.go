@@ -133,6 +133,10 @@ func (m *machine) expire() {
 	}
 	switch m.Phase {
 	case deadman.Waiting, deadman.Failed:
+		if m.Phase == deadman.Failed && m.Hold.Verb == Pause {
+			m.enter(deadman.Paused)
+			return
+		}
 		// Whatever happened meanwhile: nothing may run, and all is looked at
 		// anew before the attempt.
 		m.becomeStopping(m.Incident.Why)

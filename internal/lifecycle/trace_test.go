@@ -488,6 +488,9 @@ func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 	case o.OK && o.Kind == lifecycle.DoRestore:
 		tr.round.Live = o.Live
 		tr.round.Live.Changed, tr.round.Live.Written, tr.round.Live.Snapshot = tr.now, tr.now, ""
+	case o.Kind == lifecycle.DoKeep && !o.OK:
+		o.Live.Snapshot = "" // Not stored.
+		tr.round.Live = o.Live
 	case o.Kind == lifecycle.DoCapture || o.Kind == lifecycle.DoKeep:
 		o.Snapshot = strings.ToLower(strings.TrimPrefix(o.Live.Hash, "hash-"))
 		if o.Kind == lifecycle.DoKeep {

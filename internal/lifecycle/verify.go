@@ -146,7 +146,9 @@ func (m *machine) foreign() {
 // a time, and then it is over.
 func (m *machine) close() {
 	inc := &m.Incident
-	if inc.RolledBack && inc.Verified && !inc.Exhausted && len(inc.Blamed) > 0 {
+	// A rollback that left it as unready as it was has cured nothing.
+	uncured := inc.Why == deadman.NotReady && slices.Contains(inc.Told, deadman.VerifiedNotReady)
+	if inc.RolledBack && inc.Verified && !inc.Exhausted && !uncured && len(inc.Blamed) > 0 {
 		blamed := inc.Blamed[0]
 		action := Action{Kind: DoMark, Snapshot: blamed.Snapshot, Standing: deadman.Suspect, Reason: deadman.Cured}
 		switch {

@@ -239,6 +239,7 @@ func (m *machine) judge(r Round) {
 	case r.Presence == deadman.Obscured || r.Alive == deadman.Unknown || r.Presence == deadman.PresenceUnset:
 		m.fog()
 	case !m.Life.Answered && m.age(r) < m.startMax():
+		m.Fog = 0
 		m.enter(deadman.Starting)
 	default:
 		m.unhealthy()
@@ -280,6 +281,7 @@ func (m *machine) fog() {
 // gone: there is no process. It is believed when a second look, after the
 // grace, finds none either.
 func (m *machine) gone(r Round) {
+	m.Fog = 0
 	switch {
 	case m.Phase == deadman.Dead:
 	case m.policy.GoneGrace == 0, r.Live.Valid == deadman.Unhealthy && !r.Live.Unreadable:
@@ -298,6 +300,7 @@ func (m *machine) unhealthy() {
 		return
 	}
 	m.Dying++
+	m.Fog = 0
 	if m.Dying >= m.policy.Threshold {
 		m.die(deadman.ChecksUnhealthy)
 		return

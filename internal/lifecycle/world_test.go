@@ -232,7 +232,9 @@ func (w *world) do(how manner) lifecycle.Outcome {
 		o.Live = w.live()
 		if p.Kind == lifecycle.DoKeep {
 			o.Causes, o.Shelf = w.causes(), w.targets()
-			w.kept = o.Live.Hash
+			if o.OK {
+				w.kept = o.Live.Hash
+			}
 			if w.proc != nil {
 				o.Appeared = w.proc.id
 			}

@@ -184,6 +184,7 @@ func BenchmarkWatch(b *testing.B) {
 	if err := watch.Start(); err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() { _ = watch.Process.Kill(); _ = watch.Wait() })
 	w.await(b)
 	w.prove(b, false)
 
@@ -194,6 +195,7 @@ func BenchmarkWatch(b *testing.B) {
 	if err := loop.Start(); err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() { _ = loop.Process.Kill(); _ = loop.Wait() })
 	peer.await(b)
 
 	var restart, rollback, shell []time.Duration
@@ -211,10 +213,6 @@ func BenchmarkWatch(b *testing.B) {
 	b.ReportMetric(median(shell), "loop-ms")
 	b.ReportMetric(ratio(restart, shell), "restart/loop")
 	b.ReportMetric(ratio(rollback, shell), "rollback/loop")
-	_ = watch.Process.Kill()
-	_ = loop.Process.Kill()
-	_ = watch.Wait()
-	_ = loop.Wait()
 }
 
 // killed kills the agent and returns how long it took until another answered.

@@ -1,6 +1,8 @@
 package simtest_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,6 +75,9 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() {
 				sweep(env.WorkDir)
 				unmount(env.WorkDir)
+				// What root spooled for this state directory (daemon.Open).
+				sum := sha256.Sum256([]byte(filepath.Join(env.WorkDir, "state")))
+				_ = os.RemoveAll(filepath.Join("/run/deadman", hex.EncodeToString(sum[:8])))
 			})
 			return errors.Join(
 				os.Mkdir(filepath.Join(env.WorkDir, "run"), 0o700),
