@@ -146,8 +146,10 @@ func (m *machine) kept(o Outcome) {
 		if choice.reason == deadman.Relapse {
 			m.tell(choice.reason)
 		}
+		// What the switch itself had put there is not to blame.
+		ours := inc.RolledBack && live.Identity == inc.Target.Identity
 		inc.RolledBack = choice.reason != deadman.RestoredByPerson
-		if choice.reason != deadman.RestoredByPerson && choice.reason != deadman.RolledBackByPerson {
+		if !ours && choice.reason != deadman.RestoredByPerson && choice.reason != deadman.RolledBackByPerson {
 			m.blame(live)
 		}
 		m.becomeRestoring(choice.target, choice.reason)
@@ -330,10 +332,11 @@ func (m *machine) started(o Outcome) {
 
 // demote takes the standing of a known good on which the agent keeps dying
 // without outside cause, if there is an older one to try. A reboot is such a
-// cause, and so is one that held when the start was decided on. It reports
-// whether a deed was ordered.
+// cause, and so is one that held when the start was decided on. The look before
+// a start that was waited for is at no death. It reports whether a deed was
+// ordered.
 func (m *machine) demote(o Outcome) bool {
-	if _, out := outside(o.Causes); out || m.Incident.Hindered || m.Incident.NewBoot || m.Phase == deadman.Dead || m.Incident.Person != "" || m.Known.IsZero() || m.Known.Provisional || o.Live.Identity != m.Known.Identity ||
+	if _, out := outside(o.Causes); out || m.Incident.Hindered || m.Incident.Due || m.Incident.NewBoot || m.Phase == deadman.Dead || m.Incident.Person != "" || m.Known.IsZero() || m.Known.Provisional || o.Live.Identity != m.Known.Identity ||
 		m.now.Sub(m.Known.At) >= demotionTime || m.Incident.Counted {
 		return false
 	}

@@ -152,7 +152,7 @@ func (m *machine) close() {
 		blamed := inc.Blamed[0]
 		action := Action{Kind: DoMark, Snapshot: blamed.Snapshot, Standing: deadman.Suspect, Reason: deadman.Cured}
 		switch {
-		case blamed.Valid == deadman.Unhealthy || inc.failures(blamed.Identity) > 0:
+		case blamed.Bad || blamed.Valid == deadman.Unhealthy || inc.failures(blamed.Identity) > 0:
 			action.Standing = deadman.Bad
 		case blamed.Cured+1 >= curedLimit:
 			action.Standing, action.Reason = deadman.Bad, deadman.CuredThrice
