@@ -51,7 +51,16 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 		return broken(a, err)
 	}
 	defer k.close()
+	k.journal.begin = func() { l.announce(false) }
 	orphan := a.Supervisor.Child != nil
+	if orphan && k.guard.State.Pending.Deed() {
+		// A watch died in the middle of a recovery. To go on with it would be to
+		// act.
+		r := k.report()
+		r.Exit = api.ExitUnknown
+		r.Findings = append(r.Findings, "a recovery was interrupted; `deadman watch` or `deadman run` goes on with it")
+		return r
+	}
 	if orphan {
 		// Nobody would own what a one-shot starts.
 		k.guard.Policy.Observe = true

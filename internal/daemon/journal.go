@@ -77,6 +77,8 @@ type journal struct {
 	policy *lifecycle.Policy
 	// by names who speaks, in the entry of a person's word.
 	by string
+	// begin is called before the first step is saved; may be nil.
+	begin func()
 	// written counts the entries of this process; fresh are the newest ones,
 	// for reports.
 	written int
@@ -109,6 +111,10 @@ func (j *journal) load(ctx context.Context) (lifecycle.State, error) {
 func (j *journal) Save(ctx context.Context, step guard.Step) error {
 	crashPoint()
 	defer crashPoint()
+	if j.begin != nil {
+		j.begin()
+		j.begin = nil
+	}
 	state, err := json.Marshal(step.After)
 	if err != nil {
 		return err

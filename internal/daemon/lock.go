@@ -24,8 +24,9 @@ type actor struct {
 
 // lock makes this process the one actor of an agent.
 type lock struct {
-	dir  string
-	file *flock.Flock
+	dir       string
+	file      *flock.Flock
+	announced bool
 }
 
 // BusyError is that another deadman has the agent in hand.
@@ -35,6 +36,9 @@ type BusyError struct {
 }
 
 func (e *BusyError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("cannot act on %s: another deadman has it in hand", e.Agent)
+	}
 	return fmt.Sprintf("cannot act on %s: deadman %d has it in hand", e.Agent, e.PID)
 }
 
@@ -62,17 +66,28 @@ func acquire(ctx context.Context, dir, agent string, watch bool, wait time.Durat
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	self, err := proc.Look(os.Getpid())
-	if err == nil {
-		text, _ := json.Marshal(actor{Process: self, Watch: watch})
-		_ = os.WriteFile(filepath.Join(dir, "actor"), text, 0o600) // Advice to others; the lock is what counts.
+	if watch {
+		l.announce(watch)
 	}
 	return l, nil
 }
 
+// announce tells others who holds the lock. A one-shot does so when it first
+// has something to record: a healthy round writes nothing.
+func (l *lock) announce(watch bool) {
+	self, err := proc.Look(os.Getpid())
+	if err != nil {
+		return // Advice to others; the lock is what counts.
+	}
+	text, err := json.Marshal(actor{Process: self, Watch: watch})
+	if err == nil && os.WriteFile(filepath.Join(l.dir, "actor"), text, 0o600) == nil {
+		l.announced = true
+	}
+}
+
 // release lets go of the agent.
 func (l *lock) release() {
-	if readActor(l.dir).Process.PID == os.Getpid() {
+	if l.announced {
 		_ = os.Remove(filepath.Join(l.dir, "actor"))
 	}
 	_ = l.file.Unlock()

@@ -59,6 +59,7 @@ func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time
 		return api.Agent{}, err
 	}
 	defer k.close()
+	k.journal.begin = func() { l.announce(false) }
 	err = k.obey(ctx, verb, arg)
 	if k.journal.written > 0 {
 		if derr := d.deliver(ctx); derr != nil {
