@@ -34,6 +34,12 @@ func (w *world) probe(ctx context.Context, seen *sight) {
 	all.Wait()
 	seen.attempts = attempts
 	r.Alive, r.Partial, r.Ready = sum(attempts, r.Presence)
+	if r.Presence == deadman.Running && r.Alive == deadman.Healthy && !w.memo.Served {
+		if family, err := w.sup.Family(ctx); err == nil {
+			w.known.Members, w.memo.Served = family, true
+			w.saveMemo()
+		}
+	}
 	if r.Presence == deadman.Gone && r.Alive == deadman.Healthy {
 		w.disownOrphans(ctx, seen)
 	}

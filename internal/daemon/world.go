@@ -81,6 +81,9 @@ type memo struct {
 	// Version is that of Process.
 	Version string          `json:"version,omitempty"`
 	Process deadman.Process `json:"process,omitzero"`
+	// Served: Known.Members were looked at after the process had answered, when
+	// it has its workers.
+	Served bool `json:"served,omitempty"`
 }
 
 // newWorld builds the world of an agent. It touches nothing but the agent's
@@ -291,7 +294,7 @@ func (w *world) remember(ctx context.Context, in supervisor.Inspection) {
 	if in.Process == w.memo.Process {
 		return
 	}
-	w.memo.Process = in.Process
+	w.memo.Process, w.memo.Served = in.Process, false
 	w.known.Process, w.known.Program = in.Process, in.Program
 	if family, err := w.sup.Family(ctx); err == nil {
 		w.known.Members = family

@@ -356,7 +356,7 @@ func sweep(dir string) {
 		}
 		cwd, _ := os.Readlink(filepath.Join("/proc", entry.Name(), "cwd"))
 		env, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
-		if strings.HasPrefix(cwd, dir) || strings.Contains(string(env), dir) {
+		if strings.HasPrefix(cwd+"/", dir+"/") || (strings.Contains(string(env), dir+"/") || strings.Contains(string(env), dir+"\x00")) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
