@@ -69,6 +69,9 @@ func (m *machine) launch(target Live, reason deadman.Reason, again bool) {
 		at, why = opens, deadman.StartWindowFull
 	}
 	target.Changed = time.Time{}
+	if target.Snapshot == "" && target.Identity == inc.Target.Identity {
+		target.Snapshot = inc.Target.Snapshot // A Keep that failed does not make it unknown where it is stored.
+	}
 	inc.Target, inc.Chosen = target, reason
 	if at.After(m.now) {
 		inc.Due = true
