@@ -289,7 +289,7 @@ func (r *reader) readNamed(v *value, n *yaml.Node) {
 		e := r.read(item, val, k, path)
 		if s.kind != group {
 			v.bad = v.bad || e.bad
-		} else if !validName().MatchString(k.Value) {
+		} else if !validName(k.Value) {
 			e.bad = true // v stays good: the other entries are served
 		}
 		v.names = append(v.names, k.Value)

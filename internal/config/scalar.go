@@ -25,9 +25,7 @@ const (
 )
 
 var (
-	validName     = lazy(namePattern)
-	validDuration = lazy(durationPattern)
-	validSize     = lazy(sizePattern)
+	validSize = lazy(sizePattern)
 	// Variables and header names end up in an environment and on the wire.
 	validVariable = lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	validHeader   = lazy(`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`)
@@ -160,7 +158,7 @@ func kindPhrase(k key) string {
 func (v *value) judge() (why, hint string) {
 	switch v.spec.kind {
 	case name:
-		if !validName().MatchString(v.text) {
+		if !validName(v.text) {
 			return "it is not a name", nameHint
 		}
 	case absPath:
@@ -246,9 +244,36 @@ func (v *value) outOfRange() string {
 	return ""
 }
 
+// validName is namePattern. It and parseDuration are written out because every
+// start of the program reads names and durations, and to compile a pattern costs
+// more than to read a whole config.
+func validName(s string) bool {
+	for i, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', i > 0 && strings.IndexByte("._-", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}
+
+// parseDuration reads what durationPattern describes: [time.ParseDuration] with
+// neither signs, nor units below a millisecond, nor numbers that begin or end
+// with a point.
 func parseDuration(s string) (time.Duration, bool) {
-	if !validDuration().MatchString(s) {
+	if s == "" {
 		return 0, false
+	}
+	for i, c := range []byte(s) {
+		digit := func(i int) bool { return i >= 0 && i < len(s) && '0' <= s[i] && s[i] <= '9' }
+		switch {
+		case digit(i), c == 'm', c == 'h':
+		case c == '.' && digit(i-1) && digit(i+1):
+		case c == 's' && (digit(i-1) || i > 0 && s[i-1] == 'm'):
+		default:
+			return 0, false
+		}
 	}
 	d, err := time.ParseDuration(s)
 	return d, err == nil
@@ -273,7 +298,7 @@ const nameHint = "use up to 63 of a-z, 0-9, dot, dash and underscore, and begin 
 func wrongName(s *spec, chosen string) (why, hint string) {
 	switch {
 	case s.kind == group:
-		if !validName().MatchString(chosen) {
+		if !validName(chosen) {
 			return "it is not a name", nameHint
 		}
 	case s.kind == choice: // formats

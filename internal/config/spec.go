@@ -139,10 +139,21 @@ var compiled = sync.OnceValue(func() tables {
 	return tables{file: file, agent: agent}
 })
 
-// plainDefault are defaults that YAML reads as the text they are (a duration, a
-// word longer than any of its own, such as false). They are most,
-// and every start of the program reads them all.
-var plainDefault = lazy(`^([a-z]{6,}|[0-9]+[a-zA-Z]+)$`)
+// plainDefault reports whether YAML reads a default as the text that it is: a
+// duration or size, or a word longer than any of its own, such as false. Most
+// are, and every start of the program reads them all.
+func plainDefault(def string) bool {
+	letters := strings.TrimLeft(def, "0123456789")
+	for _, c := range []byte(letters) {
+		if lower := c | 0x20; lower < 'a' || lower > 'z' {
+			return false
+		}
+	}
+	if letters == def {
+		return len(def) >= 6 && def == strings.ToLower(def)
+	}
+	return letters != ""
+}
 
 func compile(root key, rows []key) *spec {
 	top := &spec{key: root}
@@ -170,7 +181,7 @@ func compile(root key, rows []key) *spec {
 		}
 		src := newSource("default of "+row.path, []byte(row.def))
 		doc := yaml.Node{Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: row.def, Line: 1, Column: 1}}}
-		if !plainDefault().MatchString(row.def) {
+		if !plainDefault(row.def) {
 			doc = yaml.Node{}
 			if err := yaml.Load([]byte(row.def), &doc); err != nil {
 				panic(fmt.Sprintf("config table: default of %s: %v", row.path, err))

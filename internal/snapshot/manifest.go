@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -109,15 +108,44 @@ func ParseManifest(b []byte) (Manifest, error) {
 	return m, nil
 }
 
-// idForm is the form of a snapshot id: the UTC second of its creation, the
-// first eight digits of its hash, and a number where that is not unique.
-var idForm = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}(-[0-9]{1,9})?$`)
+// validID reports whether s has the form of a snapshot id: the UTC second of its
+// creation, the first eight digits of its hash, and a number where that is not
+// unique, as in 20060102T150405Z-0123abcd-2.
+func validID(s string) bool {
+	const form = "00000000T000000Z-xxxxxxxx"
+	if len(s) < len(form) {
+		return false
+	}
+	for i, want := range []byte(form) {
+		c := s[i]
+		digit := '0' <= c && c <= '9'
+		switch want {
+		case '0':
+			if !digit {
+				return false
+			}
+		case 'x':
+			if !digit && (c < 'a' || c > 'f') {
+				return false
+			}
+		default:
+			if c != want {
+				return false
+			}
+		}
+	}
+	if len(s) == len(form) {
+		return true
+	}
+	number, ok := strings.CutPrefix(s[len(form):], "-")
+	return ok && number != "" && len(number) <= 9 && strings.Trim(number, "0123456789") == ""
+}
 
 func (m Manifest) check() error {
 	if m.Version != ManifestVersion {
 		return fmt.Errorf("it has version %d, and this program knows %d", m.Version, ManifestVersion)
 	}
-	if !idForm.MatchString(m.ID) {
+	if !validID(m.ID) {
 		return fmt.Errorf("%q is not a snapshot id", m.ID)
 	}
 	if err := validRoots(m.Sets); err != nil {

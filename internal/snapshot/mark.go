@@ -118,7 +118,7 @@ func (s *Store) knownGoodID() (string, error) {
 		return "", fmt.Errorf("cannot read the known good of %s: %w", s.agent, err)
 	}
 	id := strings.TrimSuffix(strings.TrimPrefix(target, snapshots+"/"), "/files")
-	if !idForm.MatchString(id) || filesOf(id) != target {
+	if !validID(id) || filesOf(id) != target {
 		return "", fmt.Errorf("cannot read the known good of %s: its link leads to %q", s.agent, target)
 	}
 	return id, nil

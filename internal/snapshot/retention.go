@@ -188,7 +188,7 @@ func (s *Store) Remove(plan []Verdict) error {
 		return err
 	}
 	for _, v := range plan {
-		if v.Keep || v.ID == known || !idForm.MatchString(v.ID) || !s.exists(v.ID) {
+		if v.Keep || v.ID == known || !validID(v.ID) || !s.exists(v.ID) {
 			continue
 		}
 		if m, err := s.manifest(v.ID); err == nil && m.Pinned {

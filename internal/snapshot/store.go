@@ -197,7 +197,7 @@ func (s *Store) read(id string, m Member) ([]byte, error) {
 // ids returns the ids of all snapshots, oldest first.
 func (s *Store) ids() ([]string, error) {
 	names, err := s.names()
-	return slices.DeleteFunc(names, func(name string) bool { return !idForm.MatchString(name) }), err
+	return slices.DeleteFunc(names, func(name string) bool { return !validID(name) }), err
 }
 
 // names returns all names in snapshots/, sorted.
@@ -216,7 +216,7 @@ func (s *Store) names() ([]string, error) {
 }
 
 func (s *Store) resolve(id string) (string, error) {
-	if idForm.MatchString(id) && s.exists(id) {
+	if validID(id) && s.exists(id) {
 		return id, nil
 	}
 	ids, err := s.ids()
