@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,9 +31,11 @@ func OpenReadOnly(dir string) (*Log, error) {
 		return nil, fmt.Errorf("cannot open the log: %w", err)
 	}
 	l := &Log{path: path, ro: true}
-	var version int
+	version := schemaVersion
 	err = l.useReadOnly(context.Background(), func(db *sql.DB) (err error) {
-		version, err = checkVersion(context.Background(), db, path)
+		if l.frozen == nil || !headerIsOurs(l.frozen) {
+			version, err = checkVersion(context.Background(), db, path)
+		}
 		return err
 	})
 	if err == nil && version == 0 {
@@ -43,6 +46,19 @@ func OpenReadOnly(dir string) (*Log, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// headerIsOurs reports whether the first page of a database that nobody writes to
+// says that it is ours, in the version that we know. It spares the healthy round
+// a statement. The places are those of section 1.3 of SQLite's file format:
+// user_version at 60, application_id at 68, both big-endian.
+func headerIsOurs(f *os.File) bool {
+	var header [72]byte
+	if _, err := f.ReadAt(header[:], 0); err != nil {
+		return false
+	}
+	return string(header[:16]) == "SQLite format 3\x00" &&
+		binary.BigEndian.Uint32(header[60:]) == schemaVersion && binary.BigEndian.Uint32(header[68:]) == applicationID
 }
 
 // useReadOnly calls do, which only reads and may be called twice.
