@@ -49,7 +49,7 @@ var internalPolicy = table(`
 
 	# Adapters.
 	internal/canonical:     deadman
-	internal/cause:         deadman
+	internal/cause:         deadman internal/proc
 	internal/config:        deadman internal/document
 	internal/health:        deadman internal/proc
 	internal/record:        deadman internal/atomicfile
@@ -85,10 +85,13 @@ const forTests = "internal/simtest"
 // below it. A library without a line is an error.
 var libraryPolicy = table(`
 	github.com/aymanbagabas/go-udiff:   internal/cli internal/daemon
+	github.com/coreos/go-systemd/v22:   internal/daemon internal/supervisor
 	github.com/fsnotify/fsnotify:       internal/daemon
+	github.com/godbus/dbus/v5:          internal/supervisor
 	github.com/gofrs/flock:             internal/daemon
 	github.com/ncruces/go-sqlite3:      internal/record internal/sink/requestlog
 	github.com/pelletier/go-toml/v2:    internal/document
+	github.com/nicholas-fedor/shoutrrr: internal/sink/notify
 	github.com/spf13/cobra:             internal/cli
 	github.com/spf13/pflag:             internal/cli
 	go.yaml.in/yaml/v4:                 internal/config internal/document demo/agent

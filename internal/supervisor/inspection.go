@@ -29,6 +29,17 @@ type Inspection struct {
 	Restarts int64
 	// Exit is how the process ended last ("exit 1"), "" when not known.
 	Exit string
+	// Result is the supervisor's own word for that end ("oom-kill", "watchdog"),
+	// "" if it has none.
+	Result string
+	// Stopped: somebody else stopped, disabled or masked it on purpose, and its
+	// supervisor leaves it so. Never said of a stop of ours.
+	Stopped bool
+	// Activating: its supervisor is bringing it up, or back, by itself.
+	Activating bool
+	// Latched is the supervisor's word ("start-limit-hit", "FATAL") when it has
+	// given up and starts it no more until told to. Start clears it.
+	Latched string
 	// Program is a hash of the argument list, to recognise the agent by in another
 	// life ([Known]); "" when not seen.
 	Program string
