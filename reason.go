@@ -128,7 +128,7 @@ var reasonRules = [...]struct{ name, rule string }{
 	RestoredByPerson:   {"restored-by-person", "a person chose this snapshot"},
 	NeverReady:         {"never-ready", "ready has never held on this config, and did on the known good"},
 
-	Exhausted: {"exhausted", "no target verified, so it was not the config: the original is put back"},
+	Exhausted: {"exhausted", "no target verified, so it was not the config: the original is put back, or the known good if that does not validate"},
 
 	Backoff:           {"backoff", "the same thing was tried before: the gap grows"},
 	StartWindowFull:   {"start-window-full", "start-limit-burst starts within start-limit-interval; only time empties that window"},

@@ -48,8 +48,11 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 		return restart(deadman.CannotKeep)
 	}
 	if inc.Exhausted {
-		if inc.Original.Snapshot != "" && live.Identity != inc.Original.Identity && slices.Contains(inc.Tried, live.Identity) {
-			// The original could not be put back yet: what is there is ours.
+		rest := m.lastResort()
+		// What lies there although it should not: a target of ours, because
+		// nothing could be staged, or what the agent has broken once more.
+		stray := slices.Contains(inc.Tried, live.Identity) || !loads && rest.Valid != deadman.Unhealthy
+		if rest.Snapshot != "" && live.Identity != rest.Identity && stray {
 			return choice{exhausted: true, reason: deadman.Exhausted, considered: considered}
 		}
 		return restart(deadman.Exhausted)
@@ -76,7 +79,7 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 	if ours && !slices.Contains(inc.Tried, live.Identity) && failures < launchesPerConfig {
 		return restart(inc.Chosen) // It has not failed; something else ended it.
 	}
-	if holds(deadman.VersionAndConfigChanged, m.versionToo(o) && !isKnown && !ours && !m.policy.AcrossVersions) {
+	if holds(deadman.VersionAndConfigChanged, m.versionToo(o.Version) && !isKnown && !ours && !m.policy.AcrossVersions) {
 		return restart(deadman.VersionAndConfigChanged)
 	}
 	if holds(deadman.LiveIsBad, live.Bad && haveTarget) {
@@ -163,8 +166,8 @@ func (m *machine) nextTarget(shelf []Target, live Live) (Live, bool) {
 	return unstaged, !unstaged.IsZero()
 }
 
-// versionToo reports whether the agent runs a version that the known good was
-// never started with. Where versions are not known it cannot tell: false.
-func (m *machine) versionToo(o Outcome) bool {
-	return o.Version != "" && len(m.Known.Versions) > 0 && !slices.Contains(m.Known.Versions, o.Version)
+// versionToo reports whether this version of the agent is one that the known
+// good was never started with. Where versions are not known it cannot tell: false.
+func (m *machine) versionToo(version string) bool {
+	return version != "" && len(m.Known.Versions) > 0 && !slices.Contains(m.Known.Versions, version)
 }

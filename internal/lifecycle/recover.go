@@ -238,11 +238,25 @@ func (m *machine) exhaust(live Live) {
 		m.Barred = slices.Clone(m.Barred[len(m.Barred)-saidMax:])
 	}
 	m.tell(deadman.Exhausted)
-	if inc.Original.Snapshot != "" && inc.Original.Hash != live.Hash {
-		m.becomeRestoring(inc.Original, deadman.Exhausted)
+	if rest := m.lastResort(); rest.Snapshot != "" && rest.Hash != live.Hash && rest.Identity != live.Identity {
+		m.becomeRestoring(rest, deadman.Exhausted)
 		return
 	}
 	m.launch(live, deadman.Exhausted, true)
+}
+
+// lastResort is what the starts go on with when nothing has verified: the
+// original. One that does not validate can never start, though the known good
+// may as soon as whatever ended it is over (a VPN drop and an invalid config at
+// once, incident 57). Under a version that never started on the known good
+// neither can be expected to, and the original is what somebody will want to
+// mend (incident 9).
+func (m *machine) lastResort() Live {
+	original := m.Incident.Original
+	if original.Valid == deadman.Unhealthy && !m.Known.IsZero() && !m.versionToo(m.Incident.Version) {
+		return Live{Config: m.Known.Config, Valid: deadman.Healthy}
+	}
+	return original
 }
 
 // afresh forgets what this incident tried; failed targets stay barred.

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The figures of the README. Each is a ratio against a peer that is measured in
@@ -219,12 +221,22 @@ func BenchmarkWatch(b *testing.B) {
 func (w *bench) killed(b *testing.B) time.Duration {
 	b.Helper()
 	pid := w.pid(b)
+	// It is over when the last thread has ended, and with it the listener. That
+	// the process is a zombie says only that the first one has.
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer unix.Close(fd)
 	began := time.Now()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		b.Fatal(err)
 	}
-	for runs(pid) {
-		time.Sleep(50 * time.Microsecond)
+	for n := 0; n == 0; {
+		if n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != nil && err != unix.EINTR {
+			b.Fatal(err)
+		}
+		n = max(n, 0)
 	}
 	w.await(b)
 	return time.Since(began)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -146,13 +147,18 @@ func provideConfig(env *testscript.Env) error {
 // patience bounds what a script waits for; passing never takes that long.
 const patience = 30 * time.Second
 
+// freePort is one below those that the kernel gives to outgoing connections: an
+// agent that is down would lose such a port to any connection that is made
+// meanwhile, even to one that asks for this very port.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 100 {
+		port := 10000 + rand.IntN(20000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("cannot find a free port in a hundred tries")
 }
 
 func subst(ts *testscript.TestScript, neg bool, args []string) {
