@@ -272,3 +272,19 @@ hint: did you mean "threshold"?
 		t.Error("Err is not nil exactly when there are no problems")
 	}
 }
+
+// The short cuts of defaultNode give what YAML gives, also for what is no default
+// yet.
+func TestDefaultNode(t *testing.T) {
+	for _, def := range append(config.Defaults(), "0", "12", "012", "1.5", "true", "false", "yes", "null", "~", "10s", "1e3", "0x1f", "abcdef", "Abcdef", "[]", "{}", "[200]", "a: b") {
+		var doc yaml.Node
+		if err := yaml.Load([]byte(def), &doc); err != nil {
+			t.Fatal(err)
+		}
+		want := doc.Content[0]
+		got, err := config.DefaultNode(def)
+		if err != nil || got.Kind != want.Kind || got.ShortTag() != want.ShortTag() || got.Value != want.Value || len(got.Content) != len(want.Content) {
+			t.Errorf("%q: %v %s %q, %v; want %v %s %q", def, got.Kind, got.ShortTag(), got.Value, err, want.Kind, want.ShortTag(), want.Value)
+		}
+	}
+}

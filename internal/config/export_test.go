@@ -1,5 +1,7 @@
 package config
 
+import yaml "go.yaml.in/yaml/v4"
+
 // BuildUnjudged decodes and builds the agents of src whatever is wrong with
 // them, so that the forms that this version refuses are tested before the day
 // they are allowed.
@@ -24,3 +26,18 @@ func Paths() []string {
 	}
 	return out
 }
+
+// Defaults returns every default of the table, as it is written there.
+func Defaults() []string {
+	var out []string
+	for _, rows := range [][]key{fileKeys, agentKeys} {
+		for _, k := range rows {
+			if k.def != "" {
+				out = append(out, k.def)
+			}
+		}
+	}
+	return out
+}
+
+func DefaultNode(def string) (*yaml.Node, error) { return defaultNode(def) }

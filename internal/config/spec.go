@@ -139,20 +139,33 @@ var compiled = sync.OnceValue(func() tables {
 	return tables{file: file, agent: agent}
 })
 
-// plainDefault reports whether YAML reads a default as the text that it is: a
-// duration or size, or a word longer than any of its own, such as false. Most
-// are, and every start of the program reads them all.
-func plainDefault(def string) bool {
-	letters := strings.TrimLeft(def, "0123456789")
-	for _, c := range []byte(letters) {
-		if lower := c | 0x20; lower < 'a' || lower > 'z' {
-			return false
+// defaultNode is what YAML makes of a default. Every start of the program reads
+// them all, so only those that are more than a word, a number, or an empty list
+// or map go through a YAML reader.
+func defaultNode(def string) (*yaml.Node, error) {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Value: def, Line: 1, Column: 1}
+	digits := strings.TrimLeft(def, "0123456789")
+	letters := strings.Trim(digits, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	switch {
+	case def == "[]":
+		n.Kind, n.Tag, n.Value = yaml.SequenceNode, "!!seq", ""
+	case def == "{}":
+		n.Kind, n.Tag, n.Value = yaml.MappingNode, "!!map", ""
+	case def == "true", def == "false":
+		n.Tag = "!!bool"
+	case digits == "" && def[0] != '0', def == "0":
+		n.Tag = "!!int"
+	case digits != def && letters == "", len(def) >= 6 && letters == "" && def == strings.ToLower(def):
+		// A duration or a size, or a word longer than any of YAML's own.
+		n.Tag = "!!str"
+	default:
+		var doc yaml.Node
+		if err := yaml.Load([]byte(def), &doc); err != nil {
+			return nil, err
 		}
+		n = doc.Content[0]
 	}
-	if letters == def {
-		return len(def) >= 6 && def == strings.ToLower(def)
-	}
-	return letters != ""
+	return n, nil
 }
 
 func compile(root key, rows []key) *spec {
@@ -180,15 +193,12 @@ func compile(root key, rows []key) *spec {
 			continue
 		}
 		src := newSource("default of "+row.path, []byte(row.def))
-		doc := yaml.Node{Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: row.def, Line: 1, Column: 1}}}
-		if !plainDefault(row.def) {
-			doc = yaml.Node{}
-			if err := yaml.Load([]byte(row.def), &doc); err != nil {
-				panic(fmt.Sprintf("config table: default of %s: %v", row.path, err))
-			}
+		n, err := defaultNode(row.def)
+		if err != nil {
+			panic(fmt.Sprintf("config table: default of %s: %v", row.path, err))
 		}
 		r := reader{src: src, found: &collection{}, budget: maxNodes}
-		v := r.read(s, doc.Content[0], nil, row.path)
+		v := r.read(s, n, nil, row.path)
 		if len(r.found.list) > 0 {
 			panic(fmt.Sprintf("config table: default of %s: %v", row.path, r.found.list))
 		}

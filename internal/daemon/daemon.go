@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"deadman/internal/config"
+	"deadman/internal/proc"
 	"deadman/internal/record"
 	"deadman/internal/snapshot"
 )
@@ -39,7 +40,8 @@ func Open(cfg config.Config, opts Options) *Daemon {
 		sum := sha256.Sum256([]byte(cfg.StateDir))
 		opts.RuntimeDir = filepath.Join(opts.RuntimeDir, hex.EncodeToString(sum[:8]))
 	}
-	return &Daemon{cfg: cfg, opts: opts, journal: record.NewJournal(cfg.StateDir, opts.RuntimeDir)}
+	boot, _ := proc.BootID() // Whoever guards an agent fails without it.
+	return &Daemon{cfg: cfg, opts: opts, journal: record.NewJournal(cfg.StateDir, opts.RuntimeDir, boot)}
 }
 
 // Close closes what was opened on the way.

@@ -217,7 +217,7 @@ func (j *journal) ending(step guard.Step, a lifecycle.Action) (record.Entry, tim
 			return e, 0, false
 		}
 		e.Kind, e.Outcome, e.Reason = kindFailed, "error", deadman.Exhausted.String()
-		e.NewHash = inc.Original.Hash
+		e.NewHash = inc.Target.Hash
 	default:
 		return e, 0, false
 	}

@@ -51,7 +51,11 @@ func (j *Journal) drain(ctx context.Context, l *Log) (int, error) {
 		if h == nil {
 			continue
 		}
-		n, err := l.replay(ctx, h.filling)
+		n := 0
+		err = j.dropMirrors(h.filling)
+		if err == nil {
+			n, err = l.replay(ctx, h.filling)
+		}
 		if err == nil && !h.empty() {
 			err = h.clear()
 		}
@@ -62,6 +66,19 @@ func (j *Journal) drain(ctx context.Context, l *Log) (int, error) {
 		}
 	}
 	return replayed, nil
+}
+
+// dropMirrors drops what a mirror that could not be dropped at its time would
+// hide: the states of a filling.
+func (j *Journal) dropMirrors(c filling) error {
+	for _, line := range c.lines {
+		if line.State != nil {
+			if err := j.mirror.drop(line.State.Agent); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // replay stores the lines of a filling that are not stored yet, in one

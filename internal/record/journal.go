@@ -14,6 +14,7 @@ import (
 type Journal struct {
 	dir    string
 	spools [2]spool // in the state directory, in the runtime directory
+	mirror mirror
 
 	mu  sync.Mutex
 	log *Log // nil until something is written
@@ -28,13 +29,15 @@ type Journal struct {
 const busyPause = 5 * time.Second
 
 // NewJournal returns a journal over the state directory dir, with runtime
-// (/run/deadman, or $XDG_RUNTIME_DIR/deadman) as its last resort. It opens
-// nothing: a round that finds nothing to record only ever reads.
-func NewJournal(dir, runtime string) *Journal {
-	return &Journal{dir: dir, spools: [2]spool{
-		{path: filepath.Join(dir, spoolName)},
-		{path: filepath.Join(runtime, spoolName)},
-	}}
+// (/run/deadman, or $XDG_RUNTIME_DIR/deadman) as its last resort. boot is the id
+// of this boot; without it every Load reads the database. It opens nothing: a
+// round that finds nothing to record only ever reads.
+func NewJournal(dir, runtime, boot string) *Journal {
+	return &Journal{
+		dir:    dir,
+		spools: [2]spool{{path: filepath.Join(dir, spoolName)}, {path: filepath.Join(runtime, spoolName)}},
+		mirror: mirror{dir: filepath.Join(dir, "agents"), boot: boot},
+	}
 }
 
 // Close closes the database.
@@ -73,9 +76,9 @@ func (j *Journal) open() (*Log, error) {
 	return j.log, nil
 }
 
-// Load returns the newest saved state of an agent, from the database or from a
-// spool, or ErrNoState. Any other error means that it is not known. It writes
-// nothing.
+// Load returns the newest saved state of an agent, from the database, its mirror
+// or a spool, or ErrNoState. Any other error means that it is not known. It
+// writes nothing.
 func (j *Journal) Load(ctx context.Context, agent string) (Saved, error) {
 	// The spools come first: one that is emptied meanwhile is in the database
 	// when we get there.
@@ -120,6 +123,9 @@ func (j *Journal) loadStored(ctx context.Context, agent string) (Saved, error) {
 	}
 	if l != nil {
 		return l.Load(ctx, agent)
+	}
+	if saved, ok := j.mirror.read(agent, filepath.Join(j.dir, fileName)); ok {
+		return saved, nil
 	}
 	l, err := OpenReadOnly(j.dir)
 	if err != nil {
@@ -183,6 +189,9 @@ func (j *Journal) commit(ctx context.Context, saved *Saved, entries []Entry) (Re
 		}
 	}
 	if err == nil {
+		if saved != nil {
+			j.mirror.write(*saved, filepath.Join(j.dir, fileName))
+		}
 		return receipt, nil
 	}
 	if errors.Is(err, ErrRevision) || errors.Is(ctx.Err(), context.Canceled) {
@@ -208,6 +217,11 @@ func (j *Journal) commit(ctx context.Context, saved *Saved, entries []Entry) (Re
 func (j *Journal) toDatabase(ctx context.Context, saved *Saved, entries []Entry) error {
 	if time.Now().Before(j.busyUntil) {
 		return errors.New("cannot commit: the database was busy a moment ago")
+	}
+	if saved != nil {
+		if err := j.mirror.drop(saved.Agent); err != nil {
+			return err
+		}
 	}
 	l, err := j.open()
 	if err == nil {

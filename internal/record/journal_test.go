@@ -22,10 +22,16 @@ type bench struct {
 	dir, run string
 }
 
+// thisBoot is the id of the boot in which the tests take place.
+const thisBoot = "this boot"
+
 func newBench(t testing.TB) bench {
 	t.Helper()
 	dir, run := t.TempDir(), t.TempDir()
-	b := bench{record.NewJournal(dir, run), dir, run}
+	if err := os.MkdirAll(filepath.Join(dir, "agents", "a"), 0o700); err != nil {
+		t.Fatal(err) // where the mirror of its state lies
+	}
+	b := bench{record.NewJournal(dir, run, thisBoot), dir, run}
 	t.Cleanup(func() { b.Close() })
 	return b
 }
@@ -102,7 +108,7 @@ func TestJournalOpensNothingUntilItMust(t *testing.T) {
 	if n, err := b.Drain(t.Context()); n != 0 || err != nil {
 		t.Errorf("Drain: %d, %v", n, err)
 	}
-	if left := append(names(t, b.dir), names(t, b.run)...); len(left) != 0 {
+	if left := append(names(t, b.dir), names(t, b.run)...); !slices.Equal(left, []string{"agents"}) {
 		t.Errorf("it created %v", left)
 	}
 	saved := b.commit(t, state("a", 0, `{"n":1}`), 1, record.InDatabase)
@@ -120,7 +126,7 @@ func TestSpoolIsReplayedInOrderAndOnce(t *testing.T) {
 	saved := b.commit(t, state("a", 0, `{"n":1}`), 1, record.InDatabase)
 
 	unblock := b.block(t)
-	b.Journal = record.NewJournal(b.dir, b.run)
+	b.Journal = record.NewJournal(b.dir, b.run, thisBoot)
 	saved.State = []byte(`{"n":2,"html":"<&>"}`)
 	saved = b.commit(t, saved, 2, record.InSpool)
 	saved.State = []byte(`{"n":3,"html":"<&>"}`)
@@ -140,7 +146,7 @@ func TestSpoolIsReplayedInOrderAndOnce(t *testing.T) {
 	unblock()
 	// Another process, which has seen nothing of this, finds it.
 	b.Close()
-	b.Journal = record.NewJournal(b.dir, b.run)
+	b.Journal = record.NewJournal(b.dir, b.run, thisBoot)
 	b.load(t, 3, `{"n":3,"html":"<&>"}`)
 	saved = b.commit(t, saved, 5, record.InDatabase)
 	b.history(t, 5)
@@ -163,13 +169,13 @@ func TestSpooledCommitThatReachedTheDatabase(t *testing.T) {
 	b := newBench(t)
 	saved := b.commit(t, state("a", 0, `1`), 1, record.InDatabase)
 	unblock := b.block(t)
-	b.Journal = record.NewJournal(b.dir, b.run)
+	b.Journal = record.NewJournal(b.dir, b.run, thisBoot)
 	b.commit(t, saved, 2, record.InSpool)
 	unblock()
 	l := open(t, b.dir)
 	commit(t, l, saved, event(2))
 
-	b.Journal = record.NewJournal(b.dir, b.run)
+	b.Journal = record.NewJournal(b.dir, b.run, thisBoot)
 	if n, err := b.Drain(t.Context()); n != 1 || err != nil {
 		t.Errorf("Drain: %d, %v", n, err)
 	}
@@ -181,7 +187,7 @@ func TestTornSpool(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	unblock := b.block(t)
-	b.Journal = record.NewJournal(b.dir, b.run)
+	b.Journal = record.NewJournal(b.dir, b.run, thisBoot)
 	saved := b.commit(t, state("a", 0, `1`), 1, record.InSpool)
 
 	// Killed in the middle of a line.
@@ -221,7 +227,7 @@ func TestSpoolWithoutItsHeadIsReplayedOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	unblock := b.block(t)
-	b.Journal = record.NewJournal(b.dir, b.run)
+	b.Journal = record.NewJournal(b.dir, b.run, thisBoot)
 	b.commit(t, state("a", 0, `1`), 1, record.InSpool)
 	text, err := os.ReadFile(b.spool())
 	if err != nil {
@@ -244,7 +250,7 @@ func TestReadOnlyStateDirectory(t *testing.T) {
 	b.Close()
 	unmount := bindReadOnly(t, b.dir, b.dir)
 
-	b.Journal = record.NewJournal(b.dir, b.run)
+	b.Journal = record.NewJournal(b.dir, b.run, thisBoot)
 	b.load(t, 1, `{"n":1}`)
 	saved.State = []byte(`{"n":2}`)
 	saved = b.commit(t, saved, 2, record.InRun)
@@ -261,7 +267,7 @@ func TestNowhere(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, nil)
-	j := record.NewJournal(filepath.Join(file, "state"), filepath.Join(file, "run"))
+	j := record.NewJournal(filepath.Join(file, "state"), filepath.Join(file, "run"), "")
 	defer j.Close()
 	receipt, err := j.Commit(t.Context(), state("a", 0, `1`), []record.Entry{event(1)})
 	if receipt.Place != record.Nowhere || err == nil {
@@ -319,7 +325,7 @@ func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	mountMegabyte(t, dir)
 	b := bench{dir: dir, run: t.TempDir()}
-	b.Journal = record.NewJournal(b.dir, b.run)
+	b.Journal = record.NewJournal(b.dir, b.run, thisBoot)
 	defer b.Close()
 	if err := record.Reserve(dir, 128<<10); err != nil {
 		t.Fatal(err)

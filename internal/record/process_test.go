@@ -147,7 +147,7 @@ func TestDescriptorsAreCloseOnExec(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer frozen.Close()
-	j := record.NewJournal(dir, run)
+	j := record.NewJournal(dir, run, thisBoot)
 	defer j.Close()
 	if _, err := j.Commit(context.Background(), state("b", 0, `1`), nil); err != nil {
 		t.Fatal(err)

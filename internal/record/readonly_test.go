@@ -189,7 +189,7 @@ func BenchmarkReadOnlyLoad(b *testing.B) {
 			if !bc.live {
 				w.Close()
 			}
-			j := record.NewJournal(dir, b.TempDir())
+			j := record.NewJournal(dir, b.TempDir(), "")
 			for b.Loop() {
 				if _, err := j.Load(b.Context(), "a"); err != nil {
 					b.Fatal(err)
