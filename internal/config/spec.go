@@ -155,7 +155,7 @@ func defaultNode(def string) (*yaml.Node, error) {
 		n.Tag = "!!bool"
 	case digits == "" && def[0] != '0', def == "0":
 		n.Tag = "!!int"
-	case digits != def && letters == "", len(def) >= 6 && letters == "" && def == strings.ToLower(def):
+	case digits != def && digits != "" && letters == "", len(def) >= 6 && letters == "" && def == strings.ToLower(def):
 		// A duration or a size, or a word longer than any of YAML's own.
 		n.Tag = "!!str"
 	default:
