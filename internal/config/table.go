@@ -327,7 +327,7 @@ var agentKeys = []key{
 		why: "A file with the agent's last output, read for the cause of a death.",
 	},
 	{
-		path: "safe", kind: absPath, defNote: "off",
+		path: "safe", kind: absPath, later: true, defNote: "off",
 		why: "A directory with a minimal config, the last resort before giving up.",
 	},
 

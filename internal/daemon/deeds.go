@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"deadman"
+	"deadman/internal/config"
 	"deadman/internal/lifecycle"
 	"deadman/internal/proc"
 	"deadman/internal/restore"
@@ -326,10 +329,45 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	if err != nil {
 		return nil, err
 	}
+	if err := w.refuseWorkTree(plan); err != nil {
+		return nil, err
+	}
 	if err := plan.Save(w.dir); err != nil {
 		return nil, err
 	}
 	return plan, nil
+}
+
+// refuseWorkTree refuses a plan that would change a git work tree behind the back
+// of whoever works there, where the user wants to be asked first.
+func (w *world) refuseWorkTree(plan *restore.Plan) error {
+	if w.agent.FollowWrite != config.FollowRefuse {
+		return nil
+	}
+	for _, path := range plan.Through() {
+		if tree, ok := workTree(filepath.Dir(path)); ok {
+			return &saidError{
+				fmt.Sprintf("cannot write through a link to %s: %s is a git work tree, and follow-write is refuse", path, tree),
+				"mend it there, or set follow-write to record",
+			}
+		}
+	}
+	return nil
+}
+
+// workTree is the git work tree that dir lies in. Its .git is a directory, or a
+// file that names one.
+func workTree(dir string) (string, bool) {
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir, true
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", false
+		}
+		dir = parent
+	}
 }
 
 // liveNow is the live config as it is, for an outcome.

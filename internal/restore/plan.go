@@ -124,6 +124,18 @@ type Revert struct {
 	Keys []document.Change `json:"keys,omitempty"`
 }
 
+// Through returns the absolute paths outside of the sets that the plan changes,
+// because links in them lead there.
+func (p *Plan) Through() []string {
+	var paths []string
+	for _, s := range p.Steps {
+		if s.Through && s.Op != OpHold {
+			paths = append(paths, s.Path())
+		}
+	}
+	return paths
+}
+
 // Reverted returns the files, and the key paths in them, that change when the
 // plan is carried out.
 func (p *Plan) Reverted() []Revert { return p.Reverts }
