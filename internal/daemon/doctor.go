@@ -98,7 +98,7 @@ func (x *examination) stateDir() {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		x.warn(subject, fmt.Sprintf("%s does not exist yet", dir), "deadman check makes it")
+		x.warn(subject, fmt.Sprintf("%s does not exist yet", dir), "the first deadman check or watch makes it")
 		return
 	case err != nil:
 		x.badErr(subject, fmt.Errorf("cannot look at %s: %w", dir, err), "run doctor as the user that deadman runs as")

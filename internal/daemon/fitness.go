@@ -96,11 +96,19 @@ func within(dir, path string) bool {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
+// guards is the command that acts on an agent: a child's is not check.
+func guards(a config.Agent) string {
+	if a.Supervisor.Child != nil {
+		return "deadman watch"
+	}
+	return "deadman check"
+}
+
 // stored examines the snapshots, and returns the known good if it is there and
 // whole.
 func (x *examination) stored(v *view) snapshot.Manifest {
 	if v.store == nil {
-		x.warn(v.agent.Name, "nothing is stored, so there is nothing to go back to", "deadman check captures the config of a healthy agent")
+		x.warn(v.agent.Name, "nothing is stored, so there is nothing to go back to", guards(v.agent)+" captures the config of a healthy agent")
 		return snapshot.Manifest{}
 	}
 	all, err := v.list()
@@ -114,7 +122,7 @@ func (x *examination) stored(v *view) snapshot.Manifest {
 	case good.ID == "" && len(all) > 0:
 		x.warn(v.agent.Name, fmt.Sprintf("%d snapshots are stored, and none is known good", len(all)), "deadman accept "+v.agent.Name+" takes what is live, if it is good")
 	case good.ID == "":
-		x.warn(v.agent.Name, "nothing is stored, so there is nothing to go back to", "deadman check captures the config of a healthy agent")
+		x.warn(v.agent.Name, "nothing is stored, so there is nothing to go back to", guards(v.agent)+" captures the config of a healthy agent")
 	default:
 		if err := v.store.Verify(good.ID); err != nil {
 			x.badErr(v.agent.Name, err, "it cannot be put back; deadman accept makes another known good")
@@ -267,7 +275,7 @@ func (x *examination) process(ctx context.Context, a config.Agent) {
 		x.ok(a.Name, fmt.Sprintf("process %d is its", in.Process.PID))
 		x.cgroups(a, in.Process, w.memo.Known.Attempt != "" && w.memo.Known.Process == in.Process)
 	case in.Presence == deadman.Gone:
-		x.warn(a.Name, "it does not run: "+in.Detail, "deadman check starts it, unless it was stopped on purpose")
+		x.warn(a.Name, "it does not run: "+in.Detail, guards(a)+" starts it, unless it was stopped on purpose")
 	default:
 		x.warn(a.Name, "it cannot be told whether it runs: "+in.Detail, "while that is so, nothing is done at a death")
 	}

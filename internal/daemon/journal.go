@@ -212,6 +212,9 @@ func (j *journal) ending(step guard.Step, a lifecycle.Action) (record.Entry, tim
 		if inc.RolledBack || inc.Chosen == deadman.RestoredByPerson || inc.Chosen == deadman.RolledBackByPerson {
 			e.Kind = kindRollback
 		}
+		if inc.Chosen == deadman.NothingStored && step.Before.LastUp.IsZero() {
+			return e, 0, false // The first start of all is no recovery.
+		}
 	case deadman.Exhausted:
 		if a.Kind != lifecycle.Alert {
 			return e, 0, false

@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -92,6 +94,20 @@ func (l *lock) release() {
 	}
 	_ = l.file.Unlock()
 }
+
+// lost reports whether the agent's directory was removed or replaced beneath us:
+// then others can take a lock of the same name, and what we write goes nowhere.
+func (l *lock) lost() bool {
+	held, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(l.file.Path())
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(held, there)
+}
+
+// errLost is that the directory of an agent is not the one we began in.
+var errLost = errors.New("its state directory was removed or replaced: all is begun anew")
 
 // readActor says who holds the lock of the agent in dir, as far as is known.
 func readActor(dir string) actor {

@@ -61,7 +61,7 @@ func (d *Daemon) Run(ctx context.Context, name string, signals <-chan os.Signal,
 	end := make(chan int, 1)
 	guarded := make(chan error, 1)
 	go func() {
-		guarded <- w.loop(ctx, k, ears, func() {
+		guarded <- w.loop(ctx, nil, k, ears, func() {
 			if k.guard.State.Phase == deadman.Stopped && k.world.planned(k.world.last.process.Exit) {
 				select {
 				case end <- exitCode(k.world.last.process.Exit):

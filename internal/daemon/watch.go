@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"sync"
@@ -121,6 +122,9 @@ func (w *watch) guardAgent(ctx context.Context, a config.Agent, opened func()) {
 			return
 		}
 		w.warn(fmt.Sprintf("%s: %v", a.Name, err))
+		if errors.Is(err, errLost) {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(busyRetry):
@@ -145,11 +149,18 @@ func (w *watch) guardOnce(ctx context.Context, a config.Agent, opened func()) er
 	}
 	defer ears.close()
 	ears.wake <- struct{}{} // What was posted before we listened.
-	return w.loop(ctx, k, ears, opened)
+	if err = w.loop(ctx, l, k, ears, opened); errors.Is(err, errLost) {
+		// What the agent is recognised by must not be lost, or another one would
+		// be started beside it.
+		_ = os.MkdirAll(k.world.dir, 0o700)
+		k.world.saveMemo()
+	}
+	return err
 }
 
-// loop runs the guard of one agent with everything that can wake it.
-func (w *watch) loop(ctx context.Context, k *keeper, ears *ears, opened func()) error {
+// loop runs the guard of one agent with everything that can wake it. It ends
+// with errLost when l is lost; who has nothing to begin anew with gives none.
+func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened func()) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	words := make(chan guard.Request)
@@ -179,7 +190,11 @@ func (w *watch) loop(ctx context.Context, k *keeper, ears *ears, opened func()) 
 	}()
 	var following deadman.Process
 	var reserved string // what was last said of the reserve
-	return k.guard.Watch(ctx, ears.wake, words, func(err error) {
+	err := k.guard.Watch(ctx, ears.wake, words, func(err error) {
+		if l != nil && l.lost() {
+			stop(errLost)
+			return
+		}
 		k.world.tick()
 		if err != nil {
 			// A state that could not be saved, or that somebody else has saved:
@@ -215,6 +230,10 @@ func (w *watch) loop(ctx context.Context, k *keeper, ears *ears, opened func()) 
 		}
 		opened()
 	})
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 // dirs are the directories whose change may be a change of the config.

@@ -301,11 +301,11 @@ func (c *Command) ask(ctx context.Context, f *family) (string, error) {
 	if !timely {
 		return "did not end in time", nil
 	}
+	if word := exitOf(cmd); word != "exit 0" {
+		return word, nil // It brings nothing about that is worth waiting for.
+	}
 	if _, err := await(within, f, c.StopTimeout, nil); ctx.Err() != nil {
 		return "", err
-	}
-	if word := exitOf(cmd); word != "exit 0" {
-		return word, nil
 	}
 	return "", nil
 }

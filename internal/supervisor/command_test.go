@@ -284,8 +284,11 @@ func TestStopCommand(t *testing.T) {
 			c.PIDFile = c.Dir + "/up"
 			c.StartArgv = []string{self(t), "agent", "-daemonize", "-stubborn", "-pid-file", c.PIDFile}
 			c.StopArgv, c.StopTimeout = want.stop, 200*time.Millisecond
-			if name == "works" {
+			switch name {
+			case "works":
 				c.StopTimeout, c.KillDelay = 10*time.Second, 10*time.Second
+			case "fails":
+				c.StopTimeout = time.Hour // A command that failed is not waited for.
 			}
 			p := start(t, c, token(t, "one"))
 			r := stop(t, c)
