@@ -26,6 +26,7 @@ func TestCrashAtEveryRecordedAction(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a binary of its own")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	deadman := filepath.Join(dir, "deadman")
 	build := exec.Command("go", "build", "-tags", "crashtest", "-o", deadman, "deadman/cmd/deadman")

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,6 +36,10 @@ func TestMain(m *testing.M) {
 	}
 	// Or every program that ends takes a second more under -race.
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	// Scripts mostly wait for others: for deadlines, and for each other's agents.
+	if set := flag.Lookup("test.parallel"); !slices.ContainsFunc(os.Args, func(a string) bool { return strings.Contains(a, "test.parallel") }) {
+		_ = set.Value.Set("6")
+	}
 	testscript.Main(m, map[string]func(){
 		"deadman": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 		"dm": func() {
@@ -170,14 +176,15 @@ func subst(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// until polls for cond.
+// until polls for cond, ever more slowly: most conditions run a program, and the
+// scripts beside this one want to run theirs.
 func until(ts *testscript.TestScript, what string, cond func() bool) {
 	deadline := time.Now().Add(patience)
-	for !cond() {
+	for pace := 5 * time.Millisecond; !cond(); pace = min(2*pace, 200*time.Millisecond) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("waited %v for %s", patience, what)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(pace)
 	}
 }
 
