@@ -18,8 +18,9 @@ and of a changed config at once; polling is only underneath. It leaves the
 agents running when it ends or dies, and adopts them when it is started again.
 
 SIGHUP reads the config anew; one that is bad in any part changes nothing.
-SIGTERM and SIGINT end it. It tells systemd when every agent has its guard
-(Type=notify).
+SIGUSR2 puts the program that is now at its path in its place, as the same
+process: an upgrade without a gap for those who watch the watch. SIGTERM and
+SIGINT end it. It tells systemd when every agent has its guard (Type=notify).
 
 exits:
   0   told to end
@@ -35,11 +36,33 @@ func (p *program) watchCommand() *cobra.Command {
 			hangups := make(chan os.Signal, 1)
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
+			upgrades := make(chan os.Signal, 1)
+			signal.Notify(upgrades, syscall.SIGUSR2)
+			defer signal.Stop(upgrades)
+			self, err := findSelf()
+			if err != nil {
+				return err
+			}
+			socket := os.Getenv("NOTIFY_SOCKET")
 			tell := notifier()
-			return p.with(func(d *daemon.Daemon) error {
+			context.AfterFunc(ctx, func() { tell("STOPPING=1") })
+			ctx, end := context.WithCancel(ctx)
+			defer end()
+			upgraded := false
+			err = p.with(func(d *daemon.Daemon) error {
 				reload := make(chan struct{}, 1)
 				go forward(ctx, hangups, reload)
-				context.AfterFunc(ctx, func() { tell("STOPPING=1") })
+				go func() {
+					for range upgrades {
+						if err := self.try(ctx); err != nil {
+							p.warn(err.Error())
+							continue
+						}
+						upgraded = true
+						end()
+						return
+					}
+				}()
 				load := func() (config.Config, error) { return p.load() }
 				ready := func() {
 					p.warn("watching")
@@ -47,6 +70,11 @@ func (p *program) watchCommand() *cobra.Command {
 				}
 				return d.Watch(ctx, reload, load, ready, p.warn)
 			})
+			if !upgraded || err != nil {
+				return err
+			}
+			_ = os.Setenv("NOTIFY_SOCKET", socket)
+			return self.replace()
 		},
 	}
 }
