@@ -35,3 +35,9 @@ func PrintAgent(w io.Writer, a api.Agent) { (&terminal{}).agent(w, a) }
 
 // Fail prints an error as Main does.
 func Fail(w io.Writer, err error) { (&terminal{err: w}).fail(err) }
+
+// Watchdog is the watchdog of `watch`, and WatchdogPace what it is set to.
+var (
+	Watchdog     = watchdog
+	WatchdogPace = watchdogPace
+)

@@ -36,8 +36,8 @@ func (s self) try(ctx context.Context) error {
 	return nil
 }
 
-// replace puts the program at the path in the place of this process. It returns
-// only if that cannot be done.
-func (s self) replace() error {
-	return fmt.Errorf("cannot upgrade to %s: %v", s.path, syscall.Exec(s.path, os.Args, os.Environ()))
+// replace puts the program at the path in the place of this process, with the
+// environment that this one began with. It returns only if that cannot be done.
+func (s self) replace(environ []string) error {
+	return fmt.Errorf("cannot upgrade to %s: %v", s.path, syscall.Exec(s.path, os.Args, environ))
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,7 +19,8 @@ agents running when it ends or dies, and adopts them when it is started again.
 SIGHUP reads the config anew; one that is bad in any part changes nothing.
 SIGUSR2 puts the program that is now at its path in its place, as the same
 process: an upgrade without a gap for those who watch the watch. SIGTERM and
-SIGINT end it. It tells systemd when every agent has its guard (Type=notify).
+SIGINT end it. It tells systemd when every agent has its guard (Type=notify),
+and that all guards go on (WatchdogSec).
 
 exits:
   0   told to end
@@ -43,8 +43,8 @@ func (p *program) watchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			socket := os.Getenv("NOTIFY_SOCKET")
-			tell := notifier()
+			environ := os.Environ()
+			tell, pace := notifier(), watchdogPace()
 			context.AfterFunc(ctx, func() { tell("STOPPING=1") })
 			ctx, end := context.WithCancel(ctx)
 			defer end()
@@ -52,6 +52,7 @@ func (p *program) watchCommand() *cobra.Command {
 			err = p.with(func(d *daemon.Daemon) error {
 				reload := make(chan struct{}, 1)
 				go forward(ctx, hangups, reload)
+				go watchdog(ctx, pace, d.Hangs, tell, p.warn)
 				go func() {
 					for range upgrades {
 						if err := self.try(ctx); err != nil {
@@ -73,8 +74,7 @@ func (p *program) watchCommand() *cobra.Command {
 			if !upgraded || err != nil {
 				return err
 			}
-			_ = os.Setenv("NOTIFY_SOCKET", socket)
-			return self.replace()
+			return self.replace(environ)
 		},
 	}
 }
@@ -90,23 +90,6 @@ func forward(ctx context.Context, hangups <-chan os.Signal, reload chan<- struct
 			case reload <- struct{}{}:
 			default:
 			}
-		}
-	}
-}
-
-// notifier returns what tells systemd of our state (sd_notify). The variable
-// goes: what we start must not speak for us.
-func notifier() func(state string) {
-	socket := os.Getenv("NOTIFY_SOCKET")
-	_ = os.Unsetenv("NOTIFY_SOCKET")
-	return func(state string) {
-		if socket == "" {
-			return
-		}
-		// Without an answer there is nobody to tell that it did not arrive.
-		if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"}); err == nil {
-			_, _ = c.Write([]byte(state))
-			_ = c.Close()
 		}
 	}
 }

@@ -19,6 +19,7 @@ type Daemon struct {
 	cfg     config.Config
 	opts    Options
 	journal *record.Journal
+	pulse   pulse
 }
 
 // Options are what is not the config's to say.

@@ -24,6 +24,7 @@ func (w *world) Do(ctx context.Context, s lifecycle.State, resumed bool) (lifecy
 	if err := ctx.Err(); err != nil {
 		return lifecycle.Outcome{}, err
 	}
+	w.alive()
 	crashPoint()
 	defer crashPoint()
 	w.ahead = nil

@@ -15,6 +15,7 @@ import (
 	"deadman"
 	"deadman/internal/config"
 	"deadman/internal/guard"
+	"deadman/internal/lifecycle"
 	"deadman/internal/proc"
 )
 
@@ -115,7 +116,9 @@ const busyRetry = 5 * time.Second
 // guardAgent guards one agent until ctx ends. opened is called after its first
 // round, or when that may take long.
 func (w *watch) guardAgent(ctx context.Context, a config.Agent, opened func()) {
+	defer w.d.pulse.forget(a.Name)
 	for ctx.Err() == nil {
+		w.d.pulse.beat(a, busyRetry)
 		err := w.guardOnce(ctx, a, opened)
 		opened()
 		if ctx.Err() != nil {
@@ -143,6 +146,7 @@ func (w *watch) guardOnce(ctx context.Context, a config.Agent, opened func()) er
 		return err
 	}
 	defer k.close()
+	k.world.beat = func() { w.d.pulse.beat(a, 0) }
 	ears, err := listen(w.d.agentDir(a.Name), w.warn)
 	if err != nil {
 		return err
@@ -191,6 +195,7 @@ func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened
 	var following deadman.Process
 	var reserved string // what was last said of the reserve
 	err := k.guard.Watch(ctx, ears.wake, words, func(err error) {
+		w.d.pulse.beat(k.world.agent, lifecycle.NextLook(k.guard.Policy, k.guard.State, k.guard.Now()))
 		if l != nil && l.lost() {
 			stop(errLost)
 			return

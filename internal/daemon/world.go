@@ -52,6 +52,8 @@ type world struct {
 	// memo is what the directory remembers of the agent's process.
 	memo memo
 
+	// beat says that the guard goes on; nil where nobody asks.
+	beat func()
 	// last is the round that was observed last, for reports.
 	last observed
 	// ahead is a look that was begun before the state was there to judge it by;
@@ -182,6 +184,7 @@ func checkPort(a config.Agent) int {
 
 // Observe makes one round.
 func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round, error) {
+	w.alive()
 	var seen sight
 	if w.ahead != nil {
 		seen = <-w.ahead
@@ -195,6 +198,12 @@ func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round
 	w.last = seen.observed
 	seen.round.Live = w.live(ctx, s, seen)
 	return seen.round, nil
+}
+
+func (w *world) alive() {
+	if w.beat != nil {
+		w.beat()
+	}
 }
 
 // sight is what a round sees, before it is judged.
