@@ -42,6 +42,7 @@ var internalPolicy = table(`
 	internal/atomicfile:
 	internal/document:
 	internal/proc:          deadman
+	internal/service:
 
 	# The core.
 	internal/lifecycle:     deadman
@@ -70,7 +71,7 @@ var internalPolicy = table(`
 	internal/daemon:        internal/proc internal/record internal/restore internal/rival internal/server
 	internal/daemon:        internal/sink/metrics internal/sink/notify internal/sink/requestlog
 	internal/daemon:        internal/snapshot internal/supervisor internal/validate
-	internal/cli:           deadman internal/api internal/atomicfile internal/config internal/daemon internal/document
+	internal/cli:           deadman internal/api internal/atomicfile internal/config internal/daemon internal/document internal/service
 	# The shim of a child must come before everything else that main does.
 	cmd/deadman:            internal/cli internal/supervisor
 
