@@ -353,6 +353,6 @@ func (c *Child) Stop(ctx context.Context) (StopReport, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && c.Known.Process.IsZero() {
 		return StopReport{}, err
 	}
-	killed, left, err := terminate(ctx, c.family(s), c.KillDelay)
+	killed, left, err := terminate(ctx, c.family(s), c.KillDelay, deadman.Process{})
 	return report(killed, left, c.CheckPort), err
 }

@@ -274,7 +274,7 @@ func (c *Command) Stop(ctx context.Context) (StopReport, error) {
 			return StopReport{}, err
 		}
 	}
-	killed, left, err := terminate(ctx, f, c.KillDelay)
+	killed, left, err := terminate(ctx, f, c.KillDelay, deadman.Process{})
 	r := report(killed, left, c.port())
 	r.Command = word
 	return r, err

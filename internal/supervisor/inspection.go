@@ -45,6 +45,12 @@ type Inspection struct {
 	Program string
 	// Detail says in a line how the answer was found, when that is not plain.
 	Detail string
+
+	// life names the life that the agent is in, or was in last, for an owner that
+	// keeps no count; see Owned.count.
+	life string
+	// settling: the agent is gone, but its owner is not done yet.
+	settling bool
 }
 
 // Known is what a caller has recorded of an agent and gives back, so that an
@@ -60,6 +66,10 @@ type Known struct {
 	Attempt string `json:"attempt,omitempty"`
 	// Program is Inspection.Program.
 	Program string `json:"program,omitempty"`
+	// Restarts and Life are the tally of an Owned whose owner keeps no count: the
+	// restarts that were seen, and the life that was the last.
+	Restarts int64  `json:"restarts,omitempty"`
+	Life     string `json:"life,omitempty"`
 }
 
 // StopReport is what is left after a stop.

@@ -21,13 +21,17 @@ const (
 
 // terminate ends a family: SIGTERM, then after delay SIGKILL for who is left,
 // again and again, because somebody may be forking. It returns who was killed and
-// who is still there.
-func terminate(ctx context.Context, f *family, delay time.Duration) (killed []deadman.Process, left []proc.Stat, err error) {
+// who is still there. spare has been told to end by somebody else: to many
+// programs a second SIGTERM means something else than the first.
+func terminate(ctx context.Context, f *family, delay time.Duration, spare deadman.Process) (killed []deadman.Process, left []proc.Stat, err error) {
 	some, err := f.look()
 	if err != nil || len(some) == 0 {
 		return nil, nil, err
 	}
 	for _, s := range some {
+		if s.Process == spare {
+			continue
+		}
 		// A stopped process would see the SIGTERM only when it is continued.
 		if proc.Signal(s.Process, syscall.SIGTERM) == nil {
 			_ = proc.Signal(s.Process, syscall.SIGCONT)
