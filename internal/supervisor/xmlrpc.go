@@ -103,7 +103,7 @@ func xmlCall(method string, args []any) []byte {
 
 // xmlValue is a value as it stands in an answer. What has no type is a string.
 type xmlValue struct {
-	Text    string `xml:",chardata"`
+	Text    string  `xml:",chardata"`
 	String  *string `xml:"string"`
 	Int     *string `xml:"int"`
 	I4      *string `xml:"i4"`
