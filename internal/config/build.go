@@ -102,9 +102,10 @@ func buildSupervisor(v *value) Supervisor {
 	case "runit":
 		s.Runit = &Runit{Service: lead.text}
 	case "supervisord":
-		s.Supervisord = &Supervisord{Program: lead.text}
+		s.Supervisord = &Supervisord{Program: lead.text, Socket: v.kid("socket").text}
 	case "tmux":
-		s.Tmux = &Tmux{Target: lead.text, Command: v.kid("command").texts()}
+		session, window, _ := strings.Cut(lead.text, ":")
+		s.Tmux = &Tmux{Session: session, Window: window, Command: v.kid("command").texts(), Socket: v.kid("socket").text}
 	case "child":
 		s.Child = &Child{Argv: lead.texts(), Dir: v.kid("dir").text, Env: v.kid("env").textMap()}
 	case "command":

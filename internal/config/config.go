@@ -115,13 +115,19 @@ type Docker struct{ Container string }
 // Runit is a service directory such as /etc/service/NAME.
 type Runit struct{ Service string }
 
-// Supervisord is a program by name.
-type Supervisord struct{ Program string }
+// Supervisord is a program by name. Socket is an absolute path, "" where
+// supervisord usually has it.
+type Supervisord struct {
+	Program string
+	Socket  string
+}
 
-// Tmux is a window, SESSION:WINDOW, and the command that runs in it.
+// Tmux is a window and the command that runs in it. Socket is an absolute path,
+// "" that of the user's server.
 type Tmux struct {
-	Target  string
-	Command []string
+	Session, Window string
+	Command         []string
+	Socket          string
 }
 
 // Child is a process that deadman itself owns.

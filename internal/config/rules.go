@@ -91,6 +91,16 @@ func (j judge) agent(v *value) {
 			j.set(s, v.kid("safe"))
 		}
 	}
+	j.window(v.kid("supervisor").kid("tmux"))
+}
+
+// window judges the name of a window of tmux, where names of sessions hold
+// neither colon nor dot.
+func (j judge) window(v *value) {
+	session, window, _ := strings.Cut(v.text, ":")
+	if !v.absent && sound(v) && (session == "" || window == "" || strings.ContainsAny(session+window, ".:=")) {
+		j.found.add(v.at.error("cannot use "+v.path+": it is not SESSION:WINDOW", ""))
+	}
 }
 
 func (j judge) pacing(v *value) {

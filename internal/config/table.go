@@ -185,20 +185,28 @@ var agentKeys = []key{
 		why: "A container.",
 	},
 	{
-		path: "supervisor.runit", form: "runit", kind: absPath, later: true,
+		path: "supervisor.runit", form: "runit", kind: absPath,
 		why: "A runit service directory.",
 	},
 	{
-		path: "supervisor.supervisord", form: "supervisord", kind: text, later: true,
-		why: "A supervisord program.",
+		path: "supervisor.supervisord", form: "supervisord", kind: text,
+		why: "A supervisord program, `NAME` or `GROUP:NAME`.",
 	},
 	{
-		path: "supervisor.tmux", form: "tmux", kind: text, later: true,
-		why: "A window, SESSION:WINDOW.",
+		path: "supervisor.socket", form: "supervisord", kind: absPath, defNote: "`/run/supervisor.sock`, or where else it usually is",
+		why: "With `supervisord`: the socket of its `[unix_http_server]`.",
+	},
+	{
+		path: "supervisor.tmux", form: "tmux", kind: text,
+		why: "A window of tmux, SESSION:WINDOW; a number is an index.",
 	},
 	{
 		path: "supervisor.command", form: "tmux", kind: word, shape: command, required: true,
-		why: "With `tmux`: what runs in it.",
+		why: "With `tmux`: what runs in it. No shell reads it.",
+	},
+	{
+		path: "supervisor.socket", form: "tmux", kind: absPath, defNote: "the user's",
+		why: "With `tmux`: the socket of the tmux server, where it is another user's or started with `-L` or `-S`.",
 	},
 
 	{

@@ -148,6 +148,7 @@ func (w *world) stop(ctx context.Context) lifecycle.Outcome {
 		w.saveMemo()
 	}
 	report, err := w.sup.Stop(ctx)
+	w.tally()
 	if err != nil {
 		return failed(err)
 	}

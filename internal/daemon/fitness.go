@@ -236,6 +236,10 @@ func (x *examination) commands(a config.Agent) {
 		look("supervisor.command.start", c.Start, "")
 		look("supervisor.command.stop", c.Stop, "")
 	}
+	if c := a.Supervisor.Tmux; c != nil {
+		look("supervisor.command", c.Command, "")
+		look("supervisor.tmux", []string{"tmux"}, "")
+	}
 	for _, c := range a.Checks {
 		if c.Exec != nil {
 			look("checks."+c.Name, c.Exec.Command, "")

@@ -140,6 +140,13 @@ func newSupervisor(a config.Agent, dir string) (supervised, *supervisor.Known) {
 		s := &supervisor.Child{Argv: c.Argv, Dir: c.Dir, Env: c.Env, LogFile: logFile, KillDelay: a.KillDelay, StateDir: dir, CheckPort: checkPort(a)}
 		return s, &s.Known
 	}
+	if owner := newOwner(a.Supervisor); owner != nil {
+		s := &supervisor.Owned{
+			Owner: owner, StateDir: dir, CheckPort: checkPort(a),
+			StartTimeout: a.StartTimeout, StopTimeout: a.StopTimeout, KillDelay: a.KillDelay,
+		}
+		return s, &s.Known
+	}
 	c := a.Supervisor.Command
 	s := &supervisor.Command{
 		StartArgv: c.Start, StopArgv: c.Stop,
@@ -278,7 +285,9 @@ func (w *world) inspect(ctx context.Context, seen *sight) {
 	}
 	seen.process = in
 	r.Presence, r.Restarts = in.Presence, in.Restarts
-	r.Stopped = in.Presence == deadman.Gone && w.planned(in.Exit)
+	r.Stopped = in.Presence == deadman.Gone && (in.Stopped || w.planned(in.Exit))
+	r.Activating = in.Activating
+	w.tally()
 	if in.Presence != deadman.Running {
 		return
 	}

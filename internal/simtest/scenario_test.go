@@ -98,9 +98,10 @@ func TestScripts(t *testing.T) {
 				return os.Geteuid() == 0, nil
 			case "mount": // may mount a file system
 				return os.Geteuid() == 0 && exec.Command("unshare", "--mount", "true").Run() == nil, nil
-			case "nginx":
-				_, err := exec.LookPath("nginx")
-				if err != nil && strings.Contains(os.Getenv("DEADMAN_REQUIRE"), "nginx") {
+			}
+			if program, ok := programs[cond]; ok {
+				_, err := exec.LookPath(program)
+				if err != nil && slices.Contains(strings.Fields(os.Getenv("DEADMAN_REQUIRE")), cond) {
 					return false, err
 				}
 				return err == nil, nil
@@ -122,6 +123,10 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// programs are the conditions that hold where a program is installed. Where
+// DEADMAN_REQUIRE lists one, it must be.
+var programs = map[string]string{"nginx": "nginx", "runit": "runsv", "supervisord": "supervisord", "tmux": "tmux"}
 
 // provide expands a file of ours into the script's directory, unless the script
 // brought its own.

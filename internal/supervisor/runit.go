@@ -84,6 +84,7 @@ func (r *Runit) look(context.Context) Inspection {
 				seen.life = "" // The pause after a finish script, whose own turn it was.
 			}
 		} else {
+			seen.Detail = "runsv keeps it down"
 			seen.life = lifeName(atRest, "%x", since)
 		}
 	default:

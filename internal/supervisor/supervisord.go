@@ -88,7 +88,7 @@ func (s *Supervisord) look(ctx context.Context) Inspection {
 		seen.Activating, seen.Exit = true, exit
 		seen.life = lifeName(ended, "%d", number("start"))
 	case supervisordStopped:
-		seen = gone("")
+		seen = gone(word)
 		seen.Stopped = true
 		seen.life = lifeName(atRest, "%d", number("start"))
 	case supervisordExited:
