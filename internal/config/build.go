@@ -98,7 +98,7 @@ func buildSupervisor(v *value) Supervisor {
 	case "launchd":
 		s.Launchd = &Launchd{Label: lead.text, Domain: v.kid("domain").text}
 	case "docker":
-		s.Docker = &Docker{Container: lead.text}
+		s.Docker = &Docker{Container: lead.text, Socket: v.kid("socket").text}
 	case "runit":
 		s.Runit = &Runit{Service: lead.text}
 	case "supervisord":

@@ -109,8 +109,12 @@ type Launchd struct {
 	Domain string
 }
 
-// Docker is a container by name.
-type Docker struct{ Container string }
+// Docker is a container by name. Socket is an absolute path, "" where an engine
+// usually has it.
+type Docker struct {
+	Container string
+	Socket    string
+}
 
 // Runit is a service directory such as /etc/service/NAME.
 type Runit struct{ Service string }

@@ -181,8 +181,12 @@ var agentKeys = []key{
 		why: "With `launchd`: its domain.",
 	},
 	{
-		path: "supervisor.docker", form: "docker", kind: text, later: true,
-		why: "A container.",
+		path: "supervisor.docker", form: "docker", kind: text,
+		why: "A container on this machine, by name.",
+	},
+	{
+		path: "supervisor.socket", form: "docker", kind: absPath, defNote: "`/run/docker.sock`, or else podman's",
+		why: "With `docker`: the socket of the engine's API.",
 	},
 	{
 		path: "supervisor.runit", form: "runit", kind: absPath,

@@ -9,6 +9,8 @@ import (
 // deadman itself or nobody.
 func newOwner(s config.Supervisor) supervisor.Owner {
 	switch {
+	case s.Docker != nil:
+		return &supervisor.Docker{Container: s.Docker.Container, Socket: s.Docker.Socket}
 	case s.Runit != nil:
 		return &supervisor.Runit{Service: s.Runit.Service}
 	case s.Supervisord != nil:

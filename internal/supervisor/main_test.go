@@ -144,9 +144,14 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	for {
 		port := 20000 + (os.Getpid()*97+int(lastPort.Add(1)))%10000
+		// Or a child that another test forks now would hold it for a moment longer.
+		syscall.ForkLock.RLock()
 		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err == nil {
 			listener.Close()
+		}
+		syscall.ForkLock.RUnlock()
+		if err == nil {
 			return port
 		}
 	}

@@ -25,8 +25,9 @@ type Owner interface {
 	// environment, where the owner can do that. It returns when the order is taken.
 	up(ctx context.Context, entry string) error
 	// down has the agent ended and kept down, and returns when the order is taken.
-	// asked: the owner itself tells the main process to end.
-	down(ctx context.Context) (asked bool, err error)
+	// asked: the owner itself tells the main process to end; delay is when that is
+	// killed.
+	down(ctx context.Context, delay time.Duration) (asked bool, err error)
 }
 
 // Owned is an agent that another program owns. That one is told to start and to
@@ -272,7 +273,7 @@ func (o *Owned) Stop(ctx context.Context) (StopReport, error) {
 		h.Ended, o.Known.Process = seen.Process, seen.Process
 	}
 	o.note(h)
-	asked, err := o.Owner.down(ctx)
+	asked, err := o.Owner.down(ctx, o.KillDelay)
 	if err != nil {
 		return StopReport{}, err
 	}
@@ -289,7 +290,7 @@ func (o *Owned) Stop(ctx context.Context) (StopReport, error) {
 }
 
 // settle waits until the owner has seen the end too, and is done with it. Whom
-// it started a moment before it was told to stop is ended.
+// it started a moment before it was told to stop is ended too.
 func (o *Owned) settle(ctx context.Context, f *family) ([]proc.Stat, error) {
 	deadline := time.NewTimer(o.StopTimeout)
 	defer deadline.Stop()
@@ -297,6 +298,11 @@ func (o *Owned) settle(ctx context.Context, f *family) ([]proc.Stat, error) {
 		seen := o.Owner.look(ctx)
 		switch {
 		case seen.Presence == deadman.Running:
+			// It was being brought back when the order came, which podman does not
+			// heed then.
+			if _, err := o.Owner.down(ctx, o.KillDelay); err != nil {
+				return nil, err
+			}
 			f.heads = append(f.heads, seen.Process)
 			if _, left, err := terminate(ctx, f, o.KillDelay, deadman.Process{}); err != nil || len(left) > 0 {
 				return left, err

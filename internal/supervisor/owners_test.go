@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -119,33 +119,37 @@ func (i installed) serves(t *testing.T) {
 // TestOwners is the suite that every supervisor proper passes. Its last lines say
 // which were real.
 func TestOwners(t *testing.T) {
-	var lock sync.Mutex
-	verdicts := map[string]string{}
+	verdicts := make([]string, len(owners))
 	t.Run("all", func(t *testing.T) {
-		for _, o := range owners {
-			name := o.form + " × " + o.kind
+		for n, o := range owners {
 			t.Run(o.form+" "+o.kind, func(t *testing.T) {
 				t.Parallel()
+				var passed atomic.Int64
 				t.Cleanup(func() {
-					lock.Lock()
-					defer lock.Unlock()
-					verdicts[name] = map[bool]string{true: "failed", false: "passed"}[t.Failed()]
-					if t.Skipped() {
-						verdicts[name] = "skipped"
+					switch {
+					case t.Failed():
+						verdicts[n] = "failed"
+					case passed.Load() == 0:
+						verdicts[n] = "skipped"
+					default:
+						verdicts[n] = fmt.Sprintf("passed (%d of %d scenarios)", passed.Load(), len(ownerScenarios))
 					}
 				})
 				o.require(t)
-				for _, s := range slices.Sorted(maps.Keys(ownerScenarios)) {
-					t.Run(s, func(t *testing.T) {
+				for name, scenario := range ownerScenarios {
+					t.Run(name, func(t *testing.T) {
 						t.Parallel()
-						ownerScenarios[s](t, o)
+						scenario(t, o)
+						passed.Add(1) // Not reached when it skips.
 					})
 				}
 			})
 		}
 	})
-	for _, name := range slices.Sorted(maps.Keys(verdicts)) {
-		t.Logf("%-24s %s", name, verdicts[name])
+	for n, o := range owners {
+		if verdicts[n] != "" { // -run left it out
+			t.Logf("%-11s × %-11s %s", o.form, o.kind, verdicts[n])
+		}
 	}
 }
 
@@ -439,11 +443,15 @@ func ownedStranger(t *testing.T, o owner) {
 	f := i.open(supervisor.Known{})
 	_, err = f.Start(t.Context(), token(t, "one"))
 	var refused *supervisor.Refused
-	if !errors.As(err, &refused) || refused.PID != os.Getpid() {
+	if !errors.As(err, &refused) || refused.Program == "" {
 		t.Errorf("start: %v", err)
 	}
 	r := stop(t, f)
-	if r.PortFree || len(r.Survivors) != 1 || r.Survivors[0].Process.PID != os.Getpid() || r.Survivors[0].Own {
+	// A child that this process has forked for another test may hold it too, until
+	// it becomes a program.
+	me := func(s supervisor.Survivor) bool { return s.Process.PID == os.Getpid() }
+	own := func(s supervisor.Survivor) bool { return s.Own }
+	if r.PortFree || !slices.ContainsFunc(r.Survivors, me) || slices.ContainsFunc(r.Survivors, own) || len(r.Killed) > 0 {
 		t.Errorf("stop: %+v", r)
 	}
 }
@@ -501,6 +509,7 @@ func daemon(t *testing.T, argv ...string) (vanish func(*testing.T)) {
 	defer log.Close()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "NOTIFY_SOCKET=") })
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -96,7 +97,7 @@ func (r *Runit) look(context.Context) Inspection {
 
 func (r *Runit) up(context.Context, string) error { return r.tell('u') }
 
-func (r *Runit) down(context.Context) (bool, error) { return true, r.tell('d') }
+func (r *Runit) down(context.Context, time.Duration) (bool, error) { return true, r.tell('d') }
 
 func (r *Runit) tell(command byte) error {
 	f, err := r.reach("control")

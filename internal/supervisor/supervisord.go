@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"deadman"
 )
@@ -111,7 +112,7 @@ func (s *Supervisord) up(ctx context.Context, _ string) error {
 	return s.unless(err, faultAlreadyStarted, "start")
 }
 
-func (s *Supervisord) down(ctx context.Context) (bool, error) {
+func (s *Supervisord) down(ctx context.Context, _ time.Duration) (bool, error) {
 	_, err := s.call(ctx, "stopProcess", s.Program, false)
 	return true, s.unless(err, faultNotRunning, "stop")
 }

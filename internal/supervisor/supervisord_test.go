@@ -41,12 +41,7 @@ stdout_logfile=%[1]s/agent.log
 `
 
 func installSupervisord(t *testing.T, dir string, argv []string) ways {
-	// The path of a unix socket must be short, and t.TempDir's is not.
-	home, err := os.MkdirTemp("", "deadman")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(home) })
+	home := shortDir(t)
 	conf := filepath.Join(home, "supervisord.conf")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, supervisordConf, home, strings.Join(argv, " ")), 0o600); err != nil {
 		t.Fatal(err)
@@ -80,11 +75,7 @@ func TestSupervisordThatDoesNotSay(t *testing.T) {
 		"no pid there": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, processInfo(20, "RUNNING", 1<<30)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			home, err := os.MkdirTemp("", "deadman")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer os.RemoveAll(home)
+			home := shortDir(t)
 			listener, err := net.Listen("unix", home+"/socket")
 			if err != nil {
 				t.Fatal(err)

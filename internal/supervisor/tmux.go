@@ -174,4 +174,4 @@ func (x *Tmux) up(ctx context.Context, entry string) error {
 }
 
 // down does nothing: who is told to end in a window is not brought back.
-func (x *Tmux) down(context.Context) (bool, error) { return false, nil }
+func (x *Tmux) down(context.Context, time.Duration) (bool, error) { return false, nil }
