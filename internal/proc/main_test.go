@@ -19,6 +19,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "parent": // of a process that waits
 		cmd := exec.Command(os.Args[0], "child")
+		cmd.Stdin = os.Stdin
 		cmd.Env = append(os.Environ(), "PROC_TEST_PART=wait")
 		cmd.Start()
 		wait()
