@@ -18,7 +18,7 @@ build: ## the program, bin/deadman: static, stripped, reproducible
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o bin/deadman ./cmd/deadman
 
 .PHONY: test
-test: test-deps lint test-race test-nginx ## everything; installs what the tests need (Debian packages)
+test: test-deps lint test-race test-nginx test-owners ## everything; installs what the tests need (Debian packages)
 
 .PHONY: test-deps
 test-deps: ## install the programs that the tests use
@@ -36,6 +36,11 @@ test-fast: ## the Go tests alone; what needs a missing program is skipped
 .PHONY: test-nginx
 test-nginx: ## the suite against a real nginx
 	DEADMAN_REQUIRE=nginx $(GO) test -count=1 -v -run 'TestScripts/nginx' ./internal/simtest
+
+.PHONY: test-owners
+test-owners: ## the suites against real runit, supervisord, tmux and, where it can run, podman
+	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -run 'TestScripts/owner' ./internal/simtest
+	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -v -run '^TestOwners$$' ./internal/supervisor
 
 .PHONY: lint
 lint: ## go vet, gofumpt and staticcheck, all pinned

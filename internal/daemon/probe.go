@@ -25,6 +25,9 @@ func (w *world) probe(ctx context.Context, seen *sight) {
 		}
 		return pids
 	}}
+	if proc.Networked(owner.Main) {
+		owner.Main = 0 // An engine's proxy holds the port of a container.
+	}
 	attempts := make([]health.Attempt, len(w.checks))
 	now := time.Now()
 	var all sync.WaitGroup

@@ -317,7 +317,9 @@ func (w *world) remember(ctx context.Context, in supervisor.Inspection) {
 	if family, err := w.sup.Family(ctx); err == nil {
 		w.known.Members = family
 	}
-	if exe, err := proc.Exe(in.Process.PID); err == nil {
+	if exe, err := proc.Exe(in.Process.PID); proc.Contained(in.Process.PID) {
+		w.memo.Exe = "" // A container's paths are its own.
+	} else if err == nil {
 		w.memo.Exe = exe
 	}
 	w.memo.Version = w.version(ctx)

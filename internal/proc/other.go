@@ -42,6 +42,9 @@ func Carries(pid int, entry string) (bool, error) { return false, ErrUnseen }
 // Contained cannot see.
 func Contained(pid int) bool { return false }
 
+// Networked: nothing is known.
+func Networked(pid int) bool { return false }
+
 // Scan cannot see.
 func Scan() (Table, error) { return Table{Partial: true}, ErrUnseen }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"syscall"
@@ -48,8 +49,8 @@ func TestLook(t *testing.T) {
 	if real, effective, err := proc.UIDs(p.PID); real != os.Getuid() || effective != os.Geteuid() || err != nil {
 		t.Errorf("uids: %d %d %v", real, effective, err)
 	}
-	if proc.Contained(p.PID) {
-		t.Error("contained")
+	if proc.Contained(p.PID) || proc.Networked(p.PID) {
+		t.Error("in a namespace of its own")
 	}
 	wall := time.Now()
 	if at := proc.WallOf(p.Start, wall, proc.Uptime()); at.After(wall) || wall.Sub(at) > time.Minute {
@@ -123,6 +124,25 @@ func TestGone(t *testing.T) {
 	cmd.Wait()
 	if _, err := proc.Read(p.PID); !errors.Is(err, proc.ErrGone) {
 		t.Errorf("reaped: %v", err)
+	}
+}
+
+// A process in network and pid namespaces of its own, as a container's is.
+func TestNamespaces(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("cat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWPID}
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Skipf("no namespaces here: %v", err)
+	}
+	defer cmd.Wait()
+	defer stdin.Close()
+	if !proc.Contained(cmd.Process.Pid) || !proc.Networked(cmd.Process.Pid) {
+		t.Error("it is not seen to have namespaces of its own")
 	}
 }
 

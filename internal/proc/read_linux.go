@@ -181,11 +181,18 @@ func Carries(pid int, entry string) (bool, error) {
 // Contained reports whether a process lives in another pid namespace than ours
 // (a container's), where it cannot be an agent that was started beside us. When
 // that cannot be seen it is false.
-func Contained(pid int) bool {
-	theirs, err := os.Readlink(path(pid, "ns/pid"))
+func Contained(pid int) bool { return namespaced(pid, "pid") }
+
+// Networked reports whether a process lives in another network namespace than
+// ours, so that what listens on a port here is at best a proxy of it. When that
+// cannot be seen it is false.
+func Networked(pid int) bool { return namespaced(pid, "net") }
+
+func namespaced(pid int, kind string) bool {
+	theirs, err := os.Readlink(path(pid, "ns/"+kind))
 	if err != nil {
 		return false
 	}
-	ours, err := os.Readlink("/proc/self/ns/pid")
+	ours, err := os.Readlink("/proc/self/ns/" + kind)
 	return err == nil && ours != theirs
 }

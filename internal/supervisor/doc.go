@@ -1,9 +1,9 @@
 // Package supervisor starts, stops and inspects an agent through what owns its
-// process. Two forms are here: [Command], an agent that is started and stopped by
-// a pair of commands, and [Child], whose process deadman itself owns. They pass
-// one conformance suite.
+// process: [Command], an agent that is started and stopped by a pair of commands;
+// [Child], whose process deadman itself owns; and [Owned], which another program
+// owns: [Runit], [Supervisord], [Docker], [Tmux]. Each passes a conformance suite.
 //
-// What both promise:
+// What all promise:
 //
 //   - Gone is said only of what is certainly not there. What cannot be told is
 //     Obscured, and nothing is ever started beside it.
@@ -13,9 +13,9 @@
 //   - Stop leaves nothing of the agent behind: not its descendants, not their
 //     orphans, not those that ignore SIGTERM. What is not the agent's is named and
 //     left alone, and no pid is signalled that has gone to another program.
-//   - What is started has a session of its own, /dev/null as stdin, a file for its
-//     output and no descriptor of ours, so deadman may die at any moment without
-//     taking it along.
+//   - What deadman itself starts has a session of its own, /dev/null as stdin, a
+//     file for its output and no descriptor of ours, so deadman may die at any
+//     moment without taking it along.
 //
 // # Whose is a process?
 //
@@ -27,7 +27,7 @@
 //
 // # Left out
 //
-// Restarts are not counted: neither form has anybody but us to restart it.
-// Neither form can tell a person's stop from a death; "deadman stop" says so.
-// A type here serves one goroutine.
+// Restarts of a Command or a Child are not counted: there is nobody but us to
+// restart it. Nor can a person's stop of one be told from a death; "deadman stop"
+// says so. A type here serves one goroutine.
 package supervisor

@@ -36,7 +36,13 @@ func TestMain(m *testing.M) {
 	// They wait for owners that take their time, and need no core for that.
 	flag.Parse()
 	flag.Set("test.parallel", "16")
-	os.Exit(m.Run())
+	status := m.Run()
+	for n, verdict := range verdicts {
+		if verdict != "" { // -run left it out
+			fmt.Printf("%-11s × %-11s %s\n", owners[n].form, owners[n].kind, verdict)
+		}
+	}
+	os.Exit(status)
 }
 
 // agent is a program with the habits of real ones.

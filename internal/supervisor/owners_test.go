@@ -116,10 +116,13 @@ func (i installed) serves(t *testing.T) {
 	eventually(t, "the agent listens", func() bool { return listens(i.port) })
 }
 
+// verdicts on the owners, for the last lines of the suite (TestMain).
+var verdicts []string
+
 // TestOwners is the suite that every supervisor proper passes. Its last lines say
 // which were real.
 func TestOwners(t *testing.T) {
-	verdicts := make([]string, len(owners))
+	verdicts = make([]string, len(owners))
 	t.Run("all", func(t *testing.T) {
 		for n, o := range owners {
 			t.Run(o.form+" "+o.kind, func(t *testing.T) {
@@ -146,11 +149,6 @@ func TestOwners(t *testing.T) {
 			})
 		}
 	})
-	for n, o := range owners {
-		if verdicts[n] != "" { // -run left it out
-			t.Logf("%-11s × %-11s %s", o.form, o.kind, verdicts[n])
-		}
-	}
 }
 
 var ownerScenarios = map[string]func(*testing.T, owner){
