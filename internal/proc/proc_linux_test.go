@@ -219,9 +219,8 @@ func TestListener(t *testing.T) {
 		t.Errorf("IPv6: %v %v, by table %v %v", sockets, err, table, tableErr)
 	}
 	listener.Close()
-	if pids, err := proc.Listener(port); len(pids) > 0 || err != nil {
-		t.Errorf("closed: %v %v", pids, err)
-	}
+	// A child that is being forked for another test may have it for a moment.
+	eventually(t, "it is closed", func() bool { pids, err := proc.Listener(port); return len(pids) == 0 && err == nil })
 }
 
 func TestAnswering(t *testing.T) {

@@ -49,8 +49,9 @@ type Inspection struct {
 	// life names the life that the agent is in, or was in last, for an owner that
 	// keeps no count; see Owned.count.
 	life string
-	// settling: the agent is gone, but its owner is not done yet.
-	settling bool
+	// settling: the agent is gone, but its owner is not done yet; unnoticed: it
+	// does not even know.
+	settling, unnoticed bool
 }
 
 // Known is what a caller has recorded of an agent and gives back, so that an

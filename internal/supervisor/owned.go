@@ -87,6 +87,11 @@ func (o *Owned) note(h hand) {
 // not Stopped, and that nobody is gone who is seen to live.
 func (o *Owned) Inspect(ctx context.Context) (Inspection, error) {
 	seen := o.Owner.look(ctx)
+	// We may see an end before its owner does, which is about to.
+	for waited := time.Duration(0); seen.unnoticed && waited < noticeTime && ctx.Err() == nil; waited += paceFirst {
+		time.Sleep(paceFirst)
+		seen = o.Owner.look(ctx)
+	}
 	if err := ctx.Err(); err != nil {
 		return Inspection{}, fmt.Errorf("cannot ask what owns the agent: %w", err)
 	}
@@ -106,6 +111,9 @@ func (o *Owned) Inspect(ctx context.Context) (Inspection, error) {
 	}
 	return seen, nil
 }
+
+// noticeTime is how long an owner may take to notice an end.
+const noticeTime = 250 * time.Millisecond
 
 // restartsTallied stands for the count of an owner that keeps none, but tells
 // one life from the next.
@@ -151,9 +159,8 @@ func ofOwner(pid int) Inspection {
 	p, err := proc.Look(pid)
 	switch {
 	case errors.Is(err, proc.ErrGone):
-		// Its owner has not even noticed, and may bring it back.
 		seen := gone("its owner has not noticed its end yet")
-		seen.Activating = true
+		seen.Activating, seen.unnoticed = true, true // It may bring it back.
 		return seen
 	case err != nil:
 		return obscured(deadman.Process{}, "%v", err)

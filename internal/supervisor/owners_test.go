@@ -416,10 +416,11 @@ func ownedOrphan(t *testing.T, o owner) {
 	i := o.put(t, "-orphan", "-unmarked")
 	f := i.open(supervisor.Known{})
 	p := i.up(t, f, "one")
-	known := knownOf(t, f, token(t, "one"))
-	if len(known.Members) < 2 {
-		t.Fatalf("family of %d", len(known.Members))
-	}
+	var known supervisor.Known
+	eventually(t, "it has a child", func() bool {
+		known = knownOf(t, f, token(t, "one"))
+		return len(known.Members) >= 2
+	})
 	kill(t, p)
 	if !listens(i.port) {
 		t.Skip("its owner ends orphans itself")

@@ -120,7 +120,7 @@ func (x *Tmux) look(ctx context.Context) Inspection {
 		return obscured(deadman.Process{}, "%v", err)
 	case !p.dead:
 		seen := ofOwner(p.pid)
-		seen.settling, seen.Activating = seen.Activating, false // Nobody will bring it back.
+		seen.settling, seen.Activating = seen.unnoticed, false // Nobody will bring it back.
 		return seen
 	}
 	seen := gone("the window shows what it said last")
