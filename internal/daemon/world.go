@@ -140,7 +140,7 @@ func newSupervisor(a config.Agent, dir string) (supervised, *supervisor.Known) {
 		s := &supervisor.Child{Argv: c.Argv, Dir: c.Dir, Env: c.Env, LogFile: logFile, KillDelay: a.KillDelay, StateDir: dir, CheckPort: checkPort(a)}
 		return s, &s.Known
 	}
-	if owner := newOwner(a.Supervisor); owner != nil {
+	if owner := newOwner(a.Supervisor, dir); owner != nil {
 		s := &supervisor.Owned{
 			Owner: owner, StateDir: dir, CheckPort: checkPort(a),
 			StartTimeout: a.StartTimeout, StopTimeout: a.StopTimeout, KillDelay: a.KillDelay,

@@ -1,7 +1,8 @@
 // Package supervisor starts, stops and inspects an agent through what owns its
 // process: [Command], an agent that is started and stopped by a pair of commands;
 // [Child], whose process deadman itself owns; and [Owned], which another program
-// owns: [Runit], [Supervisord], [Docker], [Tmux]. Each passes a conformance suite.
+// owns: [Runit], [Supervisord], [Docker], [Tmux], [Launchd]. Each passes a
+// conformance suite.
 //
 // What all promise:
 //

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "agent" {
 		os.Exit(agent(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == "launchctl" {
+		os.Exit(launchctl(os.Args[2:]))
+	}
 	if order := os.Getenv("TEST_STARTER"); order != "" {
 		starter(order)
 	}
