@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"deadman"
 	"deadman/internal/api"
 	"deadman/internal/cli"
+	"deadman/internal/proc"
 	"deadman/internal/simtest/agent"
 	"deadman/internal/supervisor"
 )
@@ -53,7 +55,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script/*.txt: the real program, real agents, real
 // files. A script finds a deadman.yaml (agent a, by command and pid file, short
 // times; testdata/deadman.yaml) and a good etc/config.yaml unless it brings its
-// own; $PORT is a port of its own. `dm` is deadman with that config. Further
+// own; $PORT is a port of its own, and $SHORT a directory with a short path. `dm` is deadman with that config. Further
 // commands:
 //
 //	subst FILE...            expand $VARIABLES in files
@@ -79,7 +81,14 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state-home"))
 			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
+			short, err := os.MkdirTemp("", "dm")
+			if err != nil {
+				return err
+			}
+			env.Setenv("SHORT", short)
 			env.Defer(func() {
+				removeContainers(short)
+				_ = os.RemoveAll(short)
 				sweep(env.WorkDir)
 				unmount(env.WorkDir)
 				// What root spooled for this state directory (daemon.Open).
@@ -96,6 +105,8 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "root":
 				return os.Geteuid() == 0, nil
+			case "container": // podman may run one
+				return runsContainers(), nil
 			case "mount": // may mount a file system
 				return os.Geteuid() == 0 && exec.Command("unshare", "--mount", "true").Run() == nil, nil
 			}
@@ -122,6 +133,36 @@ func TestScripts(t *testing.T) {
 			"descriptors": descriptors,
 		},
 	})
+}
+
+// runsContainers reports whether podman can run a container: it must be there, and
+// neither be kept from it by what is missing in a sandbox.
+var runsContainers = sync.OnceValue(func() bool {
+	dir, err := os.MkdirTemp("", "deadman")
+	if err != nil {
+		return false
+	}
+	defer os.RemoveAll(dir)
+	return exec.Command("sh", "testdata/container", dir).Run() == nil
+})
+
+// removeContainers removes what a script has left in a podman of its own.
+func removeContainers(dir string) {
+	if _, err := os.Stat(filepath.Join(dir, "root")); err == nil {
+		_ = exec.Command("podman", "--root", dir+"/root", "--runroot", dir+"/run", "--tmpdir", dir+"/tmp",
+			"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "rm", "--all", "--force", "--time", "0").Run()
+		// What podman has left to clean up after itself would make files again.
+		busy := func() bool {
+			table, err := proc.Scan()
+			return err == nil && len(table.Where(func(s proc.Stat) bool {
+				argv, _ := proc.Argv(s.PID)
+				return strings.Contains(strings.Join(argv, " "), dir+"/")
+			})) > 0
+		}
+		for deadline := time.Now().Add(patience); busy() && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 }
 
 // programs are the conditions that hold where a program is installed. Where

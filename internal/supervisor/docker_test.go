@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -219,6 +220,14 @@ func installPodman(t *testing.T, dir string, argv []string) ways {
 	}
 	t.Cleanup(func() {
 		exec.Command(podman[0], slices.Concat(podman[1:], []string{"rm", "--all", "--force", "--time", "0"})...).Run()
+		// What podman has left to clean up after itself would make files again.
+		eventually(t, "podman is done", func() bool {
+			table, err := proc.Scan()
+			return err == nil && len(table.Where(func(s proc.Stat) bool {
+				argv, _ := proc.Argv(s.PID)
+				return strings.Contains(strings.Join(argv, " "), home+"/")
+			})) == 0
+		})
 	})
 	empty := filepath.Join(home, "empty")
 	if err := os.Mkdir(empty, 0o755); err != nil {

@@ -282,7 +282,7 @@ func (o *Owned) Stop(ctx context.Context) (StopReport, error) {
 	o.note(h)
 	asked, err := o.Owner.down(ctx, o.KillDelay)
 	if err != nil {
-		return StopReport{}, err
+		return StopReport{}, fmt.Errorf("cannot have the agent stopped: %w", err)
 	}
 	var spare deadman.Process
 	if asked {
