@@ -113,7 +113,7 @@ func (d *Docker) judge(ctx context.Context, c container) Inspection {
 	seen := gone("the container is " + c.State.Status)
 	switch c.State.Status {
 	case "running", "paused":
-		if seen = ofOwner(c.State.Pid); seen.Presence != deadman.Running {
+		if seen = ofOwner(c.State.Pid, d.socket()); seen.Presence != deadman.Running {
 			return seen
 		}
 		if !c.holds(seen.Process) {

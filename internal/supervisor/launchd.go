@@ -130,7 +130,7 @@ func (l *Launchd) look(ctx context.Context) Inspection {
 	}
 	var seen Inspection
 	if pid, err := strconv.Atoi(fields["pid"]); err == nil && pid > 0 {
-		seen = ofOwner(pid)
+		seen = ofOwner(pid, "")
 		seen.life = lifeName(alive, "%s", runs)
 	} else {
 		seen = gone("the job is " + state)

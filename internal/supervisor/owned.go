@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"deadman"
@@ -154,8 +155,10 @@ func lifeName(state rune, format string, args ...any) string {
 	return string(state) + fmt.Sprintf(format, args...)
 }
 
-// ofOwner is the Inspection of the process that an owner names.
-func ofOwner(pid int) Inspection {
+// ofOwner is the Inspection of the process that an owner names. witness is the
+// file or socket by which it speaks, "" where nobody else can have made it: a user
+// must not get another user's process stopped.
+func ofOwner(pid int, witness string) Inspection {
 	p, err := proc.Look(pid)
 	switch {
 	case errors.Is(err, proc.ErrGone):
@@ -164,8 +167,24 @@ func ofOwner(pid int) Inspection {
 		return seen
 	case err != nil:
 		return obscured(deadman.Process{}, "%v", err)
+	case !mayName(witness, pid):
+		return obscured(deadman.Process{}, "its owner names process %d, of another user than its own", pid)
 	}
 	return running(p, "")
+}
+
+// mayName reports whether the word of whoever made a file may be taken for a
+// process: root's, our own, and else that of the process's user.
+func mayName(witness string, pid int) bool {
+	if witness == "" {
+		return true
+	}
+	file, err := os.Stat(witness)
+	if err != nil {
+		return false
+	}
+	owner, ok := file.Sys().(*syscall.Stat_t)
+	return ok && (int(owner.Uid) == os.Geteuid() || pidNote{pid: pid, owner: int(owner.Uid)}.trusts(pid))
 }
 
 // Family returns all processes of the agent that live, oldest first. It reads the

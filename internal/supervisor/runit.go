@@ -47,6 +47,11 @@ func (r *Runit) reach(name string) (*os.File, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the runsv of the service cannot be reached: %v", reason(err))
 	}
+	// Into anything else nothing is written: the directory may be the agent's.
+	if file, err := f.Stat(); err != nil || file.Mode().Type() != fs.ModeNamedPipe {
+		f.Close()
+		return nil, fmt.Errorf("supervise/%s is no fifo", name)
+	}
 	return f, nil
 }
 
@@ -68,7 +73,7 @@ func (r *Runit) look(context.Context) Inspection {
 	var seen Inspection
 	switch state {
 	case runitRun:
-		seen = ofOwner(pid)
+		seen = ofOwner(pid, r.path("status"))
 		if seen.Presence == deadman.Running {
 			seen.life = lifeName(alive, "%x", since)
 		}

@@ -1,10 +1,13 @@
 package supervisor_test
 
 import (
+	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"deadman"
@@ -47,5 +50,55 @@ func TestRunitWithoutRunsv(t *testing.T) {
 	f := &supervisor.Owned{Owner: &supervisor.Runit{Service: t.TempDir()}, StateDir: t.TempDir()}
 	if got := inspect(t, f); got.Presence != deadman.Obscured || got.Detail == "" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A service directory may be the agent's own. It can make us neither stop another
+// user's process nor write into a file.
+func TestRunitOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	service := t.TempDir()
+	supervise := filepath.Join(service, "supervise")
+	if err := os.Mkdir(supervise, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	precious := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ok := filepath.Join(supervise, "ok")
+	if err := errors.Join(syscall.Mkfifo(ok, 0o600), os.Symlink(precious, filepath.Join(supervise, "control"))); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(ok, os.O_RDWR, 0) // as a runsv has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	status := make([]byte, 20)
+	binary.LittleEndian.PutUint32(status[12:], uint32(os.Getpid()))
+	status[17], status[19] = 'u', 1
+	if err := os.WriteFile(filepath.Join(supervise, "status"), status, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f := &supervisor.Owned{Owner: &supervisor.Runit{Service: service}, StateDir: t.TempDir()}
+	if got := inspect(t, f); got.Presence != deadman.Running || got.Process.PID != os.Getpid() {
+		t.Errorf("a status of our own: %+v", got)
+	}
+	if _, err := f.Stop(t.Context()); err == nil {
+		t.Error("it tells a file")
+	}
+	if text, err := os.ReadFile(precious); string(text) != "precious" {
+		t.Errorf("the file that control leads to: %q %v", text, err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("not root: no file can be made another user's")
+	}
+	if err := os.Chown(filepath.Join(supervise, "status"), 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	f.Known = supervisor.Known{}
+	if got := inspect(t, f); got.Presence != deadman.Obscured || !got.Process.IsZero() {
+		t.Errorf("a status of nobody's: %+v", got)
 	}
 }

@@ -80,7 +80,7 @@ func (s *Supervisord) look(ctx context.Context) Inspection {
 			seen.Activating, seen.settling = state == supervisordStarting, true
 			break
 		}
-		seen = ofOwner(number("pid"))
+		seen = ofOwner(number("pid"), s.socket())
 		if seen.Presence == deadman.Running {
 			seen.life = lifeName(alive, "%d", number("start"))
 		}

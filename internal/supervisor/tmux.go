@@ -119,7 +119,7 @@ func (x *Tmux) look(ctx context.Context) Inspection {
 	case err != nil:
 		return obscured(deadman.Process{}, "%v", err)
 	case !p.dead:
-		seen := ofOwner(p.pid)
+		seen := ofOwner(p.pid, x.Socket)
 		seen.settling, seen.Activating = seen.unnoticed, false // Nobody will bring it back.
 		return seen
 	}
@@ -147,7 +147,7 @@ func (x *Tmux) up(ctx context.Context, entry string) error {
 	}
 	p, err := x.pane(ctx)
 	if err == nil {
-		if ofOwner(p.pid).Presence != deadman.Gone {
+		if ofOwner(p.pid, x.Socket).Presence != deadman.Gone {
 			return errors.New("something runs in the window")
 		}
 		_, err = x.tell(ctx, slices.Concat([]string{"respawn-pane", "-k", "-t", p.id}, argv)...)
