@@ -24,7 +24,7 @@ import (
 
 func init() {
 	owners = append(owners,
-		owner{form: "docker", kind: "stand-in", install: installEngine, restarts: true, counts: true, holds: true, givesUp: true},
+		owner{form: "docker", kind: "stand-in", install: installEngine, restarts: true, counts: true, givesUp: true},
 		owner{form: "docker", kind: "real podman", program: "podman", install: installPodman, restarts: true, counts: true},
 	)
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func init() {
-	owners = append(owners, owner{form: "launchd", kind: "stand-in", install: installLaunchd, restarts: true, counts: true, holds: true})
+	owners = append(owners, owner{form: "launchd", kind: "stand-in", install: installLaunchd, restarts: true, counts: true})
 }
 
 // launchd is a stand-in, written from launchctl(1) and from what print is seen to

@@ -304,7 +304,7 @@ func (o *Owned) Stop(ctx context.Context) (StopReport, error) {
 		return StopReport{}, fmt.Errorf("cannot have the agent stopped: %w", err)
 	}
 	var spare deadman.Process
-	if asked {
+	if asked && seen.Presence == deadman.Running { // and not one that its owner has lost
 		spare = seen.Process
 	}
 	killed, left, err := terminate(ctx, f, o.KillDelay, spare)

@@ -35,8 +35,6 @@ type owner struct {
 
 	// restarts: it brings back what died. counts: it, or we, count that.
 	restarts, counts bool
-	// holds: it keeps down what a person stopped, and says so.
-	holds bool
 	// gives up after some failed starts, and says so.
 	givesUp bool
 	// transient: without any agent it is not there at all, and its absence means

@@ -6,18 +6,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"deadman"
+	"deadman/internal/proc"
 	"deadman/internal/supervisor"
 )
 
 func init() {
 	owners = append(owners, owner{
 		form: "runit", kind: "real", program: "runsv",
-		install: installRunit, restarts: true, counts: true, holds: true,
+		install: installRunit, restarts: true, counts: true,
 	})
 }
 
@@ -101,4 +103,31 @@ func TestRunitOfSomebodyElse(t *testing.T) {
 	if got := inspect(t, f); got.Presence != deadman.Obscured || !got.Process.IsZero() {
 		t.Errorf("a status of nobody's: %+v", got)
 	}
+}
+
+// runsv is killed and another one takes its place, which knows nothing of the
+// agent that lives on: nothing is started beside it, and it can be stopped.
+func TestRunitThatLostItsAgent(t *testing.T) {
+	t.Parallel()
+	o := owners[slices.IndexFunc(owners, func(o owner) bool { return o.form == "runit" })]
+	o.require(t)
+	i := o.put(t)
+	f := i.open(supervisor.Known{})
+	p := i.up(t, f, "one")
+	f.Known = knownOf(t, f, token(t, "one"))
+	i.vanish(t)
+	service := filepath.Join(i.dir, "service")
+	daemon(t, "runsv", service)
+	eventually(t, "the other runsv is up", func() bool { return exec.Command("sv", "status", service).Run() == nil })
+	if got := inspect(t, f); got.Presence != deadman.Obscured || got.Process != p {
+		t.Errorf("lost: %+v, want %v", got, p)
+	}
+	var refused *supervisor.Refused
+	if _, err := f.Start(t.Context(), token(t, "two")); !errors.As(err, &refused) || refused.PID != p.PID {
+		t.Errorf("start: %v", err)
+	}
+	if r := stop(t, f); len(r.Killed)+len(r.Survivors) > 0 || !r.PortFree || proc.Alive(p) != deadman.Gone {
+		t.Errorf("stop: %+v", r)
+	}
+	i.up(t, f, "three")
 }

@@ -16,7 +16,7 @@ import (
 func init() {
 	owners = append(owners, owner{
 		form: "supervisord", kind: "real", program: "supervisord",
-		install: installSupervisord, restarts: true, counts: true, holds: true, givesUp: true,
+		install: installSupervisord, restarts: true, counts: true, givesUp: true,
 	})
 }
 
