@@ -214,7 +214,9 @@ func installPodman(t *testing.T, dir string, argv []string) ways {
 	}
 	try := func(args ...string) {
 		t.Helper()
-		if out, err := exec.Command(podman[0], slices.Concat(podman[1:], args)...).CombinedOutput(); err != nil {
+		cmd := exec.Command(podman[0], slices.Concat(podman[1:], args)...)
+		cmd.Env = quiet()
+		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Skipf("podman cannot %s here: %v: %s", args[0], err, out)
 		}
 	}

@@ -197,10 +197,7 @@ func installLaunchd(t *testing.T, dir string, argv []string) ways {
 		l.bootout()
 	})
 	program := filepath.Join(home, "launchctl")
-	script := fmt.Sprintf("#!/bin/sh\nTEST_LAUNCHD=%s/socket exec '%s' launchctl \"$@\"\n", home, self(t))
-	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	script(t, program, fmt.Sprintf("#!/bin/sh\nTEST_LAUNCHD=%s/socket exec '%s' launchctl \"$@\"\n", home, self(t)))
 	record := filepath.Join(dir, "state", "plist")
 	if err := os.WriteFile(record, []byte(l.plist), 0o600); err != nil {
 		t.Fatal(err)
@@ -249,9 +246,7 @@ func TestLaunchdPrint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), "launchctl")
-			if err := os.WriteFile(program, []byte("#!/bin/sh\n"+c.script+"\n"), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			script(t, program, "#!/bin/sh\n"+c.script+"\n")
 			got := inspect(t, &supervisor.Owned{Owner: &supervisor.Launchd{Label: "a", Domain: "gui/501", Program: program}, StateDir: t.TempDir()})
 			if got.Presence != c.want.Presence || got.Exit != c.want.Exit || got.Stopped != c.want.Stopped ||
 				got.Activating != c.want.Activating || got.Restarts != c.want.Restarts || got.Detail == "" {

@@ -228,7 +228,9 @@ func (o *Owned) Start(ctx context.Context, attempt string) (deadman.Process, err
 	if before != "" {
 		o.Known.Life = string(atRest) + before[1:] // What comes next is no restart.
 	}
-	if err := o.Owner.up(ctx, mark(attempt)); err != nil {
+	within, cancel := context.WithTimeout(ctx, o.StartTimeout)
+	defer cancel()
+	if err := o.Owner.up(within, mark(attempt)); err != nil {
 		if ctx.Err() != nil {
 			return deadman.Process{}, err
 		}

@@ -30,10 +30,7 @@ func installRunit(t *testing.T, dir string, argv []string) ways {
 	if err := os.Mkdir(service, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	script := "#!/bin/sh\nexec '" + strings.Join(argv, "' '") + "'\n"
-	if err := os.WriteFile(filepath.Join(service, "run"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	script(t, filepath.Join(service, "run"), "#!/bin/sh\nexec '"+strings.Join(argv, "' '")+"'\n")
 	if err := os.WriteFile(filepath.Join(service, "down"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
