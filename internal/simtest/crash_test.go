@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"deadman"
+	"deadman/internal/supervisor"
 )
 
 // crashPointsMin is how many points a recovery has at least: before and after
@@ -27,30 +30,92 @@ func TestCrashAtEveryRecordedAction(t *testing.T) {
 		t.Skip("builds a binary of its own")
 	}
 	t.Parallel()
-	dir := t.TempDir()
-	deadman := filepath.Join(dir, "deadman")
-	build := exec.Command("go", "build", "-tags", "crashtest", "-o", deadman, "deadman/cmd/deadman")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	w := newCrashWorld(t)
+	w.begin(t, fmt.Sprintf(`
+      command: {start: [%[2]s, -daemon, -config, %[1]s/etc/config.yaml, -pid-file, %[1]s/agent.pid, -starts, %[1]s/starts]}
+      process: {pid-file: %[1]s/agent.pid}`, w.dir, w.agent), func() {
+		w.run(t, w.agent, "-daemon", "-config", filepath.Join(w.dir, "etc/config.yaml"), "-pid-file", filepath.Join(w.dir, "agent.pid"))
+	})
+	w.crashEverywhere(t)
+}
+
+// TestCrashUnderAnOwner is the same where another program owns the agent, which
+// does and remembers what it was told although we are dead.
+func TestCrashUnderAnOwner(t *testing.T) {
+	if len(os.Getenv("DEADMAN_REQUIRE")) == 0 {
+		t.Skip("`make test-owners` runs it")
 	}
-	agent := filepath.Join(dir, "agent")
-	self, err := os.Executable()
-	if err != nil {
+	if _, err := exec.LookPath("supervisord"); err != nil {
+		t.Skip("supervisord is not installed")
+	}
+	t.Parallel()
+	w := newCrashWorld(t)
+	socket := filepath.Join(w.dir, "socket")
+	w.write(t, "supervisord.conf", fmt.Sprintf(`
+[unix_http_server]
+file=%[1]s/socket
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[supervisord]
+nodaemon=true
+logfile=%[1]s/supervisord.log
+pidfile=%[1]s/supervisord.pid
+[program:agent]
+command=%[2]s -config %[1]s/etc/config.yaml -starts %[1]s/starts
+autostart=false
+autorestart=false
+startsecs=0
+`, w.dir, w.agent))
+	daemon := exec.Command("supervisord", "-c", filepath.Join(w.dir, "supervisord.conf"))
+	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(self, agent); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() {
+		_ = daemon.Process.Signal(syscall.SIGTERM)
+		_ = daemon.Wait()
+	})
+	owned := &supervisor.Owned{
+		Owner:    &supervisor.Supervisord{Program: "agent", Socket: socket},
+		StateDir: t.TempDir(), StartTimeout: patience, StopTimeout: patience, KillDelay: patience,
 	}
-	t.Cleanup(func() { sweep(dir) })
-	world := newCrashWorld(t, dir, deadman, agent)
+	seen := func() supervisor.Inspection {
+		in, err := owned.Inspect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	w.await(t, func() bool { return seen().Presence == deadman.Gone })
+	lives := 0
+	revive := func() {
+		lives++
+		if _, err := owned.Start(t.Context(), fmt.Sprint("life ", lives)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.begin(t, fmt.Sprintf(" {supervisord: agent, socket: %s}", socket), revive)
+	// It must be seen to have died, and not to be stopped by whoever ran before.
+	w.die = func() {
+		w.write(t, "etc/config.yaml", w.good)
+		revive()
+		// It may not even have become the agent's program yet.
+		w.await(t, func() bool { return len(w.pids()) > 0 })
+		w.kill()
+		w.await(t, func() bool { in := seen(); return in.Presence == deadman.Gone && !in.Activating && !in.Stopped })
+	}
+	w.crashEverywhere(t)
+}
+
+func (w *crashWorld) crashEverywhere(t *testing.T) {
+	t.Helper()
 	for k := 1; ; k++ {
-		world.reset(t)
-		died := world.check(t, k)
-		if err := world.judgeConfig(); err != nil {
+		w.reset(t)
+		died := w.check(t, k)
+		if err := w.judgeConfig(); err != nil {
 			t.Errorf("killed at point %d: %v", k, err)
 		}
-		world.check(t, 0)
-		if err := world.judge(); err != nil {
+		w.check(t, 0)
+		if err := w.judge(); err != nil {
 			t.Errorf("killed at point %d: after the next run: %v", k, err)
 		}
 		if !died {
@@ -70,17 +135,40 @@ func TestCrashAtEveryRecordedAction(t *testing.T) {
 // copy to begin from again and again.
 type crashWorld struct {
 	dir, deadman, agent string
+	port                int
 	good                string
+	// die has an owner live through the death again, nil where there is none.
+	die func()
 }
 
-func newCrashWorld(t *testing.T, dir, deadman, agent string) *crashWorld {
+// newCrashWorld builds the programs.
+func newCrashWorld(t *testing.T) *crashWorld {
 	t.Helper()
-	port, err := freePort()
+	dir := t.TempDir()
+	w := &crashWorld{dir: dir, deadman: filepath.Join(dir, "deadman"), agent: filepath.Join(dir, "agent")}
+	build := exec.Command("go", "build", "-tags", "crashtest", "-o", w.deadman, "deadman/cmd/deadman")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &crashWorld{dir: dir, deadman: deadman, agent: agent}
-	w.good = fmt.Sprintf("listen: 127.0.0.1:%d\nmodel: m1\n", port)
+	if err := os.Symlink(self, w.agent); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sweep(dir) })
+	if w.port, err = freePort(); err != nil {
+		t.Fatal(err)
+	}
+	w.good = fmt.Sprintf("listen: 127.0.0.1:%d\nmodel: m1\n", w.port)
+	return w
+}
+
+// begin starts an agent under a supervisor, has it proven, breaks its config and
+// kills it.
+func (w *crashWorld) begin(t *testing.T, supervisor string, start func()) {
+	t.Helper()
 	w.write(t, "etc/config.yaml", w.good)
 	w.write(t, "etc/extra.env", "A=1\n")
 	w.write(t, "deadman.yaml", fmt.Sprintf(`
@@ -88,9 +176,7 @@ state-dir: %[1]s/state
 agents:
   a:
     config: {root: %[1]s/etc, files: [config.yaml, "*.env"], settle: 0s}
-    supervisor:
-      command: {start: [%[2]s, -daemon, -config, %[1]s/etc/config.yaml, -pid-file, %[1]s/agent.pid, -starts, %[1]s/starts]}
-      process: {pid-file: %[1]s/agent.pid}
+    supervisor:%[2]s
     checks:
       http: {http: {url: "http://127.0.0.1:%[3]d/health"}}
     period: 1s
@@ -99,25 +185,30 @@ agents:
     gone-grace: 50ms
     probation: 1s
     healthy-deadline: 20s
-`, dir, agent, port))
-	w.run(t, agent, "-daemon", "-config", filepath.Join(dir, "etc/config.yaml"), "-pid-file", filepath.Join(dir, "agent.pid"))
-	deadline := time.Now().Add(patience)
-	for {
-		out, err := exec.Command(deadman, "status", "--config", filepath.Join(dir, "deadman.yaml"), "--json").Output()
+`, w.dir, supervisor, w.port))
+	start()
+	w.await(t, func() bool {
+		out, err := exec.Command(w.deadman, "status", "--config", filepath.Join(w.dir, "deadman.yaml"), "--json").Output()
 		if err == nil && strings.Contains(string(out), `"standing":"proven"`) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it was never proven: %s", out)
+			return true
 		}
 		w.check(t, 0)
-	}
+		return false
+	})
 	w.write(t, "etc/config.yaml", "listen: [\n")
 	w.write(t, "etc/extra.env", "A=2\n")
 	w.kill()
-	w.run(t, "cp", "-a", filepath.Join(dir, "etc"), filepath.Join(dir, "etc.saved"))
-	w.run(t, "cp", "-a", filepath.Join(dir, "state"), filepath.Join(dir, "state.saved"))
-	return w
+	w.run(t, "cp", "-a", filepath.Join(w.dir, "etc"), filepath.Join(w.dir, "etc.saved"))
+	w.run(t, "cp", "-a", filepath.Join(w.dir, "state"), filepath.Join(w.dir, "state.saved"))
+}
+
+func (w *crashWorld) await(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to that")
+		}
+	}
 }
 
 func (w *crashWorld) write(t *testing.T, name, text string) {
@@ -139,6 +230,9 @@ func (w *crashWorld) run(t *testing.T, argv ...string) {
 func (w *crashWorld) reset(t *testing.T) {
 	t.Helper()
 	w.kill()
+	if w.die != nil {
+		w.die()
+	}
 	for _, name := range []string{"etc", "state"} {
 		path := filepath.Join(w.dir, name)
 		if err := os.RemoveAll(path); err != nil {
@@ -188,10 +282,10 @@ func (w *crashWorld) pids() []int {
 }
 
 func (w *crashWorld) kill() {
-	for _, pid := range w.pids() {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	for len(w.pids()) > 0 {
+	for pids := w.pids(); len(pids) > 0; pids = w.pids() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 		time.Sleep(time.Millisecond)
 	}
 }
