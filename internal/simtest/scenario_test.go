@@ -55,8 +55,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script/*.txt: the real program, real agents, real
 // files. A script finds a deadman.yaml (agent a, by command and pid file, short
 // times; testdata/deadman.yaml) and a good etc/config.yaml unless it brings its
-// own; $PORT is a port of its own, and $SHORT a directory with a short path. `dm` is deadman with that config. Further
-// commands:
+// own; $PORT is a port of its own, and $SHORT a directory with a short path. `dm`
+// is deadman with that config. Further commands:
 //
 //	subst FILE...            expand $VARIABLES in files
 //	await URL [STATUS]       until it answers so (200)
@@ -136,8 +136,12 @@ func TestScripts(t *testing.T) {
 }
 
 // runsContainers reports whether podman can run a container: it must be there, and
-// neither be kept from it by what is missing in a sandbox.
+// neither be kept from it by what is missing in a sandbox, nor be a user's, which
+// would leave a process behind.
 var runsContainers = sync.OnceValue(func() bool {
+	if os.Geteuid() != 0 {
+		return false
+	}
 	dir, err := os.MkdirTemp("", "deadman")
 	if err != nil {
 		return false

@@ -428,6 +428,7 @@ func ownedOrphan(t *testing.T, o owner) {
 		t.Errorf("stop: %+v", r)
 	}
 	i.up(t, f, "two")
+	eventually(t, "it has a child again", func() bool { return len(knownOf(t, f, "").Members) >= 2 })
 }
 
 func ownedStranger(t *testing.T, o owner) {
