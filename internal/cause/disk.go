@@ -2,7 +2,9 @@ package cause
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 )
 
@@ -44,6 +46,9 @@ func disk(_ context.Context, a Agent) *Finding {
 	var full, unseen []string
 	for _, d := range a.Dirs {
 		s, err := spaceOf(d.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // Nobody can have written there.
+		}
 		if err != nil {
 			unseen = append(unseen, d.Role)
 			continue

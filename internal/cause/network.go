@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// nowhere are addresses for documentation (RFC 5737, RFC 3849), which nobody has:
-// what leads there is the default route. Connecting a UDP socket looks the route
-// up, rules and all, and sends nothing.
-var nowhere = []string{"192.0.2.1:9", "[2001:db8::1]:9"}
+// nowhere are addresses for documentation (RFC 5737, RFC 3849): what leads there
+// is the default route. Connecting a UDP socket looks the route up, rules and all,
+// and sends nothing.
+var nowhere = []string{"203.0.113.1:9", "[2001:db8::1]:9"}
 
 // Routed reports whether this machine has a way out: a network interface beside
 // the loopback that is up, and a route to elsewhere.
@@ -23,7 +23,7 @@ func Routed() bool {
 	return ok
 }
 
-// wayOut says what is missing, if anything is.
+// wayOut says what is missing, if anything is. What cannot be told is not.
 func wayOut() (missing string, ok bool) {
 	interfaces, err := net.Interfaces()
 	if err != nil {

@@ -64,7 +64,7 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 	if relapsed := inc.RolledBack && inc.Verified && live.Identity != inc.Target.Identity && !fix; holds(deadman.Relapse, relapsed) {
 		return choice{restore: true, target: inc.Target, reason: deadman.Relapse, considered: considered}
 	}
-	repair, repairable := m.repair(o, live)
+	repair, repairable := m.repair(o, live, fix)
 	if holds(deadman.PermissionDiffers, repairable) {
 		return choice{restore: true, target: repair, reason: deadman.PermissionDiffers, considered: considered}
 	}
@@ -172,15 +172,16 @@ func (m *machine) nextTarget(shelf []Target, live Live) (Live, bool) {
 }
 
 // repair is the known good, if what is live are its bytes and only modes or
-// owners differ: to put it back touches nothing else. An agent that breaks them
-// at each start is not followed for ever.
-func (m *machine) repair(o Outcome, live Live) (Live, bool) {
+// owners differ: to put it back touches nothing else. What somebody has set after
+// the death is left, and an agent that breaks them at each start is not followed
+// for ever.
+func (m *machine) repair(o Outcome, live Live, fix bool) (Live, bool) {
 	inc := m.Incident
-	if !o.OK || inc.Unrepaired || m.Known.IsZero() || live.Identity != m.Known.Identity || !slices.Contains(o.Causes, deadman.Permission) ||
-		slices.Contains(inc.Tried, live.Identity) || inc.failures(live.Identity) >= launchesPerConfig {
+	if !o.OK || fix || inc.Unrepaired || m.Known.IsZero() || !slices.Contains(o.Causes, deadman.Permission) ||
+		slices.Contains(inc.Tried, m.Known.Identity) || inc.failures(m.Known.Identity) >= launchesPerConfig {
 		return Live{}, false
 	}
-	i := slices.IndexFunc(o.Shelf, func(t Target) bool { return t.Snapshot == m.Known.Snapshot && t.Hash != live.Hash })
+	i := slices.IndexFunc(o.Shelf, func(t Target) bool { return t.Snapshot == m.Known.Snapshot && t.Identity != live.Identity })
 	if i < 0 {
 		return Live{}, false
 	}

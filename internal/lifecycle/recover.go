@@ -87,7 +87,7 @@ func (m *machine) kept(o Outcome) {
 		live.Snapshot = o.Snapshot
 	}
 	fix := m.changedSinceStop(live)
-	_, repairable := m.repair(o, live)
+	_, repairable := m.repair(o, live, fix)
 	hindered := hindering(o.Causes, repairable)
 	m.judgeFailure(hindered)
 	live.Changed = time.Time{}
@@ -150,7 +150,7 @@ func (m *machine) kept(o Outcome) {
 		// What the switch itself had put there is not to blame.
 		ours := inc.RolledBack && live.Identity == inc.Target.Identity
 		inc.RolledBack = choice.reason != deadman.RestoredByPerson && choice.reason != deadman.PermissionDiffers
-		if !ours && choice.reason != deadman.RestoredByPerson && choice.reason != deadman.RolledBackByPerson {
+		if !ours && inc.RolledBack && choice.reason != deadman.RolledBackByPerson {
 			m.blame(live)
 		}
 		m.becomeRestoring(choice.target, choice.reason)
