@@ -59,6 +59,17 @@ func incidentDir(agentDir, id string) string {
 	return filepath.Join(incidentsDir(agentDir), id)
 }
 
+// makeIncident makes the directory of an incident. It makes no agent's directory:
+// one that somebody has removed is not brought back by this.
+func makeIncident(dir string) bool {
+	for _, dir := range []string{filepath.Dir(dir), dir} {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return false
+		}
+	}
+	return true
+}
+
 // gather keeps, in the background, what a person will ask for. One at a time: an
 // attempt that fails at once has printed nothing that the next one has not.
 func (w *world) gather(s lifecycle.State, o lifecycle.Outcome, findings []cause.Finding) {
@@ -80,7 +91,7 @@ func (w *world) gather(s lifecycle.State, o lifecycle.Outcome, findings []cause.
 		defer close(done)
 		ctx, cancel := context.WithTimeout(context.Background(), gatherTime)
 		defer cancel()
-		if os.MkdirAll(dir, 0o700) != nil {
+		if !makeIncident(dir) {
 			return
 		}
 		w.pruneIncidents()
@@ -303,7 +314,7 @@ func timeline(agentDir string, entries []record.Entry) {
 	}
 	for id, lines := range lines {
 		dir := incidentDir(agentDir, id)
-		if dir == "" || os.MkdirAll(dir, 0o700) != nil {
+		if dir == "" || !makeIncident(dir) {
 			continue
 		}
 		appendText(filepath.Join(dir, timelineFile), lines)
