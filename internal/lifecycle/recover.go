@@ -330,7 +330,7 @@ func (m *machine) restored(done Action, o Outcome) {
 		if o.Live.Hash != "" && o.Live.Hash != live.Hash {
 			live = o.Live
 		}
-		m.launch(live, deadman.CannotRestore, inc.failures(live.Identity) > 0)
+		m.launch(live, deadman.CannotRestore, inc.failures(live.Identity) > 0 || live.Identity == inc.Failed)
 	}
 }
 
