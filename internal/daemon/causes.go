@@ -87,7 +87,8 @@ func (w *world) noteWell(seen sight) {
 // causes look for a cause outside the config of the death in hand. The answer
 // comes within cause.Limit; until it is asked for the caller may do other things.
 func (w *world) causes(ctx context.Context, s lifecycle.State, look *snapshot.Look, version string) func() []cause.Finding {
-	a := w.evidenceOf(ctx, s)
+	ctx, cancel := context.WithTimeout(ctx, cause.Limit)
+	a := w.evidenceOf(s)
 	a.Port = w.port()
 	if a.Port != 0 {
 		// After a Stop there is none. In observe mode there was no Stop.
@@ -106,12 +107,15 @@ func (w *world) causes(ctx context.Context, s lifecycle.State, look *snapshot.Lo
 	}
 	a.Version = w.versions(s, look, version)
 	found := make(chan []cause.Finding, 1)
-	go func() { found <- cause.Look(ctx, a) }()
+	go func() {
+		defer cancel()
+		found <- cause.Look(ctx, a)
+	}()
 	return func() []cause.Finding { return <-found }
 }
 
 // evidenceOf is what is asked at a death and where it is merely not ready alike.
-func (w *world) evidenceOf(ctx context.Context, s lifecycle.State) cause.Agent {
+func (w *world) evidenceOf(s lifecycle.State) cause.Agent {
 	in := w.last.process
 	a := cause.Agent{Memory: w.memo.Well.Memory, Routed: w.memo.Well.Routed, Result: in.Result, Exit: in.Exit}
 	for _, set := range w.agent.Config {
@@ -227,6 +231,6 @@ func (w *world) excuse(ctx context.Context, s lifecycle.State, r *lifecycle.Roun
 		}
 		r.Causes, r.Clues = holdingNow([]cause.Finding{f})
 	case r.Presence == deadman.Running && r.Alive == deadman.Healthy && r.Ready == deadman.Unhealthy && s.Life.Unready > 0:
-		r.Causes, r.Clues = holdingNow(cause.Look(ctx, w.evidenceOf(ctx, s)))
+		r.Causes, r.Clues = holdingNow(cause.Look(ctx, w.evidenceOf(s)))
 	}
 }
