@@ -22,11 +22,19 @@ const (
 	VersionChanged
 	StartLimit
 	Permission
+	// NotReadyBefore: it was not ready when the config was changed, so the change
+	// did not make it so.
+	NotReadyBefore
+	// PlannedExit: it ended with a status that is listed as planned.
+	PlannedExit
+	// SupervisorStopped: somebody had its supervisor stop it.
+	SupervisorStopped
 )
 
 var causeNames = []string{
 	"", "config-invalid", "config-changed", "none-found",
 	"out-of-memory", "disk-full", "port-taken", "network-down", "version-changed", "start-limit", "permission",
+	"not-ready-before-change", "planned-exit", "supervisor-stopped-it",
 }
 
 func (c Cause) String() string                { return nameOf("cause", causeNames, c) }

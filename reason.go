@@ -24,6 +24,7 @@ const (
 
 	// Of a decision to restart only.
 	LiveIsKnownGood
+	PermissionDiffers
 	OutsideCause
 	VersionAndConfigChanged
 	ChangedAfterDeath
@@ -105,6 +106,7 @@ var reasonRules = [...]struct{ name, rule string }{
 	NotReady:           {"not-ready", "it serves, but it has never been ready on this config and was on an earlier one"},
 
 	LiveIsKnownGood:         {"live-is-known-good", "the config on disk is the known good, so a rollback would change nothing"},
+	PermissionDiffers:       {"permission-differs", "the bytes are the known good's and their modes or owners are not: only those are put back"},
 	OutsideCause:            {"outside-cause", "a cause outside the config holds now, so a rollback would cure nothing"},
 	VersionAndConfigChanged: {"version-and-config-changed", "version and config changed together, and across-versions is off"},
 	ChangedAfterDeath:       {"changed-after-death", "the bytes changed after the agent was known dead: somebody's fix gets one start"},

@@ -119,6 +119,23 @@ type Explanation struct {
 	Timeline []Entry `json:"timeline,omitempty"`
 	// Undo is the one command that undoes it, if it is a rollback.
 	Undo string `json:"undo,omitempty"`
+	// Folder is the directory with what was kept of the incident. Looked is what
+	// was looked at for a cause, at each attempt; Changed are the files and key
+	// paths in which the config at the death differed from the known good.
+	Folder  string   `json:"folder,omitempty"`
+	Looked  []string `json:"looked,omitempty"`
+	Changed []string `json:"changed,omitempty"`
+	// Output is what the agent had printed. It may hold secrets, so it is for the
+	// terminal of whoever may read the file, and not for other programs.
+	Output []Output `json:"-"`
+}
+
+// Output is the end of what an agent had printed.
+type Output struct {
+	Path  string
+	Lines []string
+	// Before is how many more lines the file has before them.
+	Before int
 }
 
 // Rule is a reason with its sentence.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -103,5 +104,30 @@ func (p *program) explanation(x api.Explanation, now time.Time) {
 	}
 	if x.Undo != "" {
 		p.printf("to undo: %s\n", x.Undo)
+	}
+	if x.Folder == "" {
+		return
+	}
+	p.printf("kept of this incident in %s:\n", x.Folder)
+	for _, part := range []struct {
+		title string
+		lines []string
+	}{{"looked at for a cause", x.Looked}, {"differs from the known good", x.Changed}} {
+		if len(part.lines) > 0 {
+			p.printf("%s:\n", part.title)
+		}
+		for _, line := range part.lines {
+			p.line(p.out, "  %s", line)
+		}
+	}
+	for _, o := range x.Output {
+		p.printf("last output, %s", filepath.Base(o.Path))
+		if o.Before > 0 {
+			p.printf(" (%d lines more in the file)", o.Before)
+		}
+		p.printf(":\n")
+		for _, line := range o.Lines {
+			p.printf("  | %s\n", line)
+		}
 	}
 }

@@ -336,7 +336,7 @@ var agentKeys = []key{
 	},
 	{
 		path: "log", kind: absPath, defNote: "none",
-		why: "A file with the agent's last output, read for the cause of a death.",
+		why: "A file with the agent's last output. Its end is kept with each incident, and `explain` shows it.",
 	},
 	{
 		path: "safe", kind: absPath, later: true, defNote: "off",

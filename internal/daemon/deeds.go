@@ -12,7 +12,6 @@ import (
 	"deadman"
 	"deadman/internal/config"
 	"deadman/internal/lifecycle"
-	"deadman/internal/proc"
 	"deadman/internal/restore"
 	"deadman/internal/snapshot"
 	"deadman/internal/supervisor"
@@ -163,10 +162,17 @@ func (w *world) stop(ctx context.Context) lifecycle.Outcome {
 }
 
 // keep stores the live config as a suspect, and looks at what a decision needs.
-func (w *world) keep(ctx context.Context, s lifecycle.State) lifecycle.Outcome {
-	o := lifecycle.Outcome{Version: w.version(ctx), Boot: w.boot, Causes: w.causes()}
-	o.Shelf = w.shelf(s)
+func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcome) {
+	o = lifecycle.Outcome{Version: w.version(ctx), Boot: w.boot}
 	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	found := w.causes(ctx, s, look, o.Version)
+	// What is looked for has time while the rest is done.
+	defer func() {
+		findings := found()
+		o.Causes, o.Clues = holdingNow(findings)
+		w.gather(s, o, findings)
+	}()
+	o.Shelf = w.shelf(s)
 	if err != nil {
 		o.Live.Unreadable = true
 		o.Detail = err.Error()
@@ -191,19 +197,6 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) lifecycle.Outcome {
 	o.Live.Snapshot = m.ID
 	w.retain(s, m.ID)
 	return o
-}
-
-// causes are the outside causes that hold now.
-func (w *world) causes() []deadman.Cause {
-	port := w.port()
-	if port == 0 {
-		return nil
-	}
-	holders, err := proc.Listener(port)
-	if err == nil && len(holders) > 0 {
-		return []deadman.Cause{deadman.PortTaken}
-	}
-	return nil
 }
 
 // shelf are the snapshots that could be put back: the known good first, then
@@ -403,6 +396,7 @@ func revertedKeys(reverts []restore.Revert) []string {
 // start starts the agent, or finds that an earlier guard has.
 func (w *world) start(ctx context.Context, s lifecycle.State, resumed bool) lifecycle.Outcome {
 	attempt := token(s)
+	w.last.process = supervisor.Inspection{} // How it ended says nothing of the next end.
 	if resumed {
 		if p, ok, err := w.sup.Started(ctx, attempt); err == nil && ok {
 			return w.startedAs(ctx, p)

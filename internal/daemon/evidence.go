@@ -147,7 +147,7 @@ func roundLines(r replayed) []string {
 	if o.ClockSet {
 		say("the wall clock was set during this boot, so times of files and processes cannot be compared")
 	}
-	return append(lines, causeLines(o.Causes)...)
+	return append(lines, causeLines(o.Causes, o.Clues)...)
 }
 
 // liveLines tell of the config on disk.
@@ -183,10 +183,15 @@ func liveLines(live lifecycle.Live, r replayed) []string {
 	return []string{fmt.Sprintf("the config on disk (%.12s): %s", live.Hash, strings.Join(what, ", "))}
 }
 
-func causeLines(causes []deadman.Cause) []string {
+// causeLines name causes, each with what speaks for it, if that was recorded.
+func causeLines(causes []deadman.Cause, clues []string) []string {
 	var lines []string
 	for _, c := range causes {
-		lines = append(lines, "cause outside the config: "+c.String())
+		line := c.String()
+		if i := slices.IndexFunc(clues, func(clue string) bool { return strings.HasPrefix(clue, line+": ") }); i >= 0 {
+			line = clues[i]
+		}
+		lines = append(lines, "cause outside the config: "+line)
 	}
 	return lines
 }
@@ -219,7 +224,14 @@ func outcomeLines(o lifecycle.Outcome, r replayed) []string {
 		say("what was on disk was kept as %s", o.Snapshot)
 	}
 	lines = append(lines, liveLines(o.Live, r)...)
-	lines = append(lines, causeLines(o.Causes)...)
+	lines = append(lines, causeLines(o.Causes, o.Clues)...)
+	switch known := r.after.Known; {
+	case o.Live.Unreadable || o.Live.Hash == "":
+	case o.Live.Valid == deadman.Unhealthy:
+		say("cause in the config: %s", deadman.ConfigInvalid)
+	case r.exact && !known.IsZero() && o.Live.Identity != known.Identity && !slices.Contains(o.Causes, deadman.Permission):
+		say("cause in the config: %s", deadman.ConfigChanged)
+	}
 	switch {
 	case len(o.Shelf) == 0:
 		say("nothing could be put back")

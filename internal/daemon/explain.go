@@ -30,7 +30,9 @@ func (d *Daemon) Explain(ctx context.Context, id string) (api.Explanation, error
 			return api.Explanation{}, err
 		}
 		if ok {
-			return explainEntry(ctx, log, e)
+			x, err := explainEntry(ctx, log, e)
+			gatheredAt(&x, d.agentDir(e.Agent), e.Incident)
+			return x, err
 		}
 	}
 	return d.explainSnapshot(ctx, log, id)

@@ -70,6 +70,9 @@ type journal struct {
 	log   *record.Journal
 	agent string
 	boot  string
+	// dir is the agent's directory, for timelines; "" in a journal that is only
+	// read.
+	dir string
 	// path is the agent's config, for request_log.
 	path  string
 	saved record.Saved
@@ -132,6 +135,7 @@ func (j *journal) Save(ctx context.Context, step guard.Step) error {
 	j.policy = &step.Policy
 	j.written += len(entries)
 	j.fresh = append(j.fresh, entries...)
+	timeline(j.dir, entries)
 	if errors.Is(receipt.Err, record.ErrCorrupt) {
 		// What was spooled goes into the new one. A failure leaves it there.
 		_ = j.setAside(ctx)
@@ -298,7 +302,7 @@ func (d *Daemon) newKeeper(ctx context.Context, name string) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{log: d.journal, agent: name, boot: w.boot, path: configPath(w), by: d.opts.By}
+	j := &journal{log: d.journal, agent: name, boot: w.boot, dir: w.dir, path: configPath(w), by: d.opts.By}
 	w.seeAhead(ctx)
 	state, err := j.load(ctx)
 	if errors.Is(err, record.ErrCorrupt) {

@@ -59,6 +59,9 @@ type world struct {
 	// ahead is a look that was begun before the state was there to judge it by;
 	// nil if there is none, or a deed has made it stale.
 	ahead <-chan sight
+	// gathered is closed when what is kept of an incident has been written; nil
+	// if there was none.
+	gathered <-chan struct{}
 }
 
 // observed is what a round saw, beyond what the lifecycle needs.
@@ -86,6 +89,7 @@ type memo struct {
 	// Served: Known.Members were looked at after the process had answered, when
 	// it has its workers.
 	Served bool `json:"served,omitempty"`
+	Well   well `json:"well,omitzero"`
 }
 
 // newWorld builds the world of an agent. It touches nothing but the agent's
@@ -130,7 +134,10 @@ func (w *world) refuseOverlap(stateDir string) error {
 	return nil
 }
 
-func (w *world) close() { _ = w.store.Close() }
+func (w *world) close() {
+	w.awaitGathered()
+	_ = w.store.Close()
+}
 
 // newSupervisor builds what owns the agent's process, and where it looks for
 // what is known.
@@ -203,6 +210,8 @@ func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round
 		return seen.round, ctx.Err()
 	}
 	w.last = seen.observed
+	w.noteWell(seen)
+	w.excuse(ctx, s, &seen.round, seen.process)
 	seen.round.Live = w.live(ctx, s, seen)
 	return seen.round, nil
 }
@@ -323,6 +332,7 @@ func (w *world) remember(ctx context.Context, in supervisor.Inspection) {
 		w.memo.Exe = exe
 	}
 	w.memo.Version = w.version(ctx)
+	w.born(in.Process)
 	w.saveMemo()
 }
 

@@ -64,6 +64,10 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 	if relapsed := inc.RolledBack && inc.Verified && live.Identity != inc.Target.Identity && !fix; holds(deadman.Relapse, relapsed) {
 		return choice{restore: true, target: inc.Target, reason: deadman.Relapse, considered: considered}
 	}
+	repair, repairable := m.repair(o, live, fix)
+	if holds(deadman.PermissionDiffers, repairable) {
+		return choice{restore: true, target: repair, reason: deadman.PermissionDiffers, considered: considered}
+	}
 	if holds(deadman.LiveIsKnownGood, isKnown && !slices.Contains(inc.Tried, live.Identity) && failures < launchesPerConfig) {
 		return restart(deadman.LiveIsKnownGood)
 	}
@@ -71,8 +75,9 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 		return restore(deadman.LiveInvalid)
 	}
 	// A start that failed while the cause held says nothing against the config:
-	// it gets one without.
-	_, out := outside(o.Causes)
+	// it gets one without. A start limit goes with the first start, and what its
+	// supervisor's starts had failed of may well be the config.
+	out := hindering(o.Causes, false) || failures == 0 && slices.Contains(o.Causes, deadman.StartLimit)
 	if holds(deadman.OutsideCause, out || inc.Chosen == deadman.OutsideCause && inc.Hindered && live.Identity == inc.Target.Identity) {
 		return restart(deadman.OutsideCause)
 	}
@@ -164,6 +169,23 @@ func (m *machine) nextTarget(shelf []Target, live Live) (Live, bool) {
 		}
 	}
 	return unstaged, !unstaged.IsZero()
+}
+
+// repair is the known good, if what is live are its bytes and only modes or
+// owners differ: to put it back touches nothing else. What somebody has set after
+// the death is left, and an agent that breaks them at each start is not followed
+// for ever.
+func (m *machine) repair(o Outcome, live Live, fix bool) (Live, bool) {
+	inc := m.Incident
+	if !o.OK || fix || inc.Unrepaired || m.Known.IsZero() || !slices.Contains(o.Causes, deadman.Permission) ||
+		slices.Contains(inc.Tried, m.Known.Identity) || inc.failures(m.Known.Identity) >= launchesPerConfig {
+		return Live{}, false
+	}
+	i := slices.IndexFunc(o.Shelf, func(t Target) bool { return t.Snapshot == m.Known.Snapshot && t.Identity != live.Identity })
+	if i < 0 {
+		return Live{}, false
+	}
+	return Live{Config: o.Shelf[i].Config, Valid: o.Shelf[i].Valid}, true
 }
 
 // versionToo reports whether this version of the agent is one that the known

@@ -87,9 +87,11 @@ type Round struct {
 	// what says how long a version was on disk under a healthy process,
 	// although healthy rounds are not saved.
 	Previous time.Time `json:"previous,omitzero"`
-	// Causes outside the config that hold now; looked for only when something
-	// is unhealthy.
+	// Causes outside the config that hold now; looked for only when it is not
+	// ready, or has been stopped on purpose. Clues are for the record alone: what
+	// speaks for each, a line each that begins with its name.
 	Causes []deadman.Cause `json:"causes,omitempty"`
+	Clues  []string        `json:"clues,omitempty"`
 }
 
 // full reports whether every check is healthy, which is what proof needs.
@@ -130,6 +132,7 @@ type Outcome struct {
 	Live    Live            `json:"live,omitzero"`
 	Shelf   []Target        `json:"shelf,omitempty"` // the known good first, then older proven ones
 	Causes  []deadman.Cause `json:"causes,omitempty"`
+	Clues   []string        `json:"clues,omitempty"` // as those of a Round
 	Version string          `json:"version,omitempty"`
 	// Appeared is a process of the agent that was found although it had been
 	// stopped, or that the Start found there before it.

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"slices"
 	"time"
 
 	"deadman"
@@ -89,6 +90,15 @@ const (
 	// tick is the grain of start times in /proc.
 	tick = 10 * time.Millisecond
 )
+
+// hindering reports whether a start now is held up by something outside the
+// config, so that its failure says nothing. A start limit is not such a thing:
+// Start clears it. Nor is a permission that is about to be repaired.
+func hindering(causes []deadman.Cause, repaired bool) bool {
+	return slices.ContainsFunc(causes, func(c deadman.Cause) bool {
+		return c.Outside() && c != deadman.StartLimit && (c != deadman.Permission || !repaired)
+	})
+}
 
 // outside returns the first of causes that has nothing to do with config.
 func outside(causes []deadman.Cause) (deadman.Cause, bool) {

@@ -87,7 +87,8 @@ func (m *machine) kept(o Outcome) {
 		live.Snapshot = o.Snapshot
 	}
 	fix := m.changedSinceStop(live)
-	_, hindered := outside(o.Causes)
+	_, repairable := m.repair(o, live, fix)
+	hindered := hindering(o.Causes, repairable)
 	m.judgeFailure(hindered)
 	live.Changed = time.Time{}
 	inc.Kept, inc.Version = live, o.Version
@@ -148,8 +149,8 @@ func (m *machine) kept(o Outcome) {
 		}
 		// What the switch itself had put there is not to blame.
 		ours := inc.RolledBack && live.Identity == inc.Target.Identity
-		inc.RolledBack = choice.reason != deadman.RestoredByPerson
-		if !ours && choice.reason != deadman.RestoredByPerson && choice.reason != deadman.RolledBackByPerson {
+		inc.RolledBack = choice.reason != deadman.RestoredByPerson && choice.reason != deadman.PermissionDiffers
+		if !ours && inc.RolledBack && choice.reason != deadman.RolledBackByPerson {
 			m.blame(live)
 		}
 		m.becomeRestoring(choice.target, choice.reason)
@@ -292,7 +293,8 @@ func (m *machine) restored(done Action, o Outcome) {
 			}
 			inc.Obeyed = true
 		}
-		again := done.Reason == deadman.Relapse || done.Reason == deadman.Exhausted
+		again := done.Reason == deadman.Relapse || done.Reason == deadman.Exhausted ||
+			done.Reason == deadman.PermissionDiffers && inc.failures(inc.Target.Identity) > 0
 		m.launch(inc.Target, inc.Chosen, again)
 	case o.Changed:
 		inc.Half = inc.Half || o.Partly
@@ -318,14 +320,17 @@ func (m *machine) restored(done Action, o Outcome) {
 		m.tell(deadman.CannotRestore)
 		inc.RolledBack = false
 		inc.Obeyed = inc.Person != ""
-		if !inc.Exhausted {
+		switch {
+		case done.Reason == deadman.PermissionDiffers:
+			inc.Unrepaired = true // Its bytes are there all the same.
+		case !inc.Exhausted:
 			inc.Tried = include(inc.Tried, inc.Target.Identity)
 		}
 		live := inc.Kept
 		if o.Live.Hash != "" && o.Live.Hash != live.Hash {
 			live = o.Live
 		}
-		m.launch(live, deadman.CannotRestore, inc.failures(live.Identity) > 0)
+		m.launch(live, deadman.CannotRestore, inc.failures(live.Identity) > 0 || live.Identity == inc.Failed)
 	}
 }
 

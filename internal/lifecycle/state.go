@@ -122,6 +122,9 @@ type Seen struct {
 	// saw this identity, and HeldFor the sum of all such runs before it.
 	HealthySince time.Time     `json:"healthy_since,omitzero"`
 	HeldFor      time.Duration `json:"held_for,omitempty"`
+	// Unready: when this version came it was not ready, on one on which it had
+	// been, and it has not been ready since.
+	Unready bool `json:"unready,omitempty"`
 }
 
 // Known is the known good.
@@ -178,6 +181,8 @@ type Incident struct {
 	Due bool `json:"due,omitempty"`
 	// Half: a restore of Target ended in the middle and must be finished first.
 	Half bool `json:"half,omitempty"`
+	// Unrepaired: modes or owners could not be put back.
+	Unrepaired bool `json:"unrepaired,omitempty"`
 	// Raced counts restores in a row that found the config changed.
 	Raced int `json:"raced,omitempty"`
 	// Verified: a start on Target was verified in this incident.

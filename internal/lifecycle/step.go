@@ -98,6 +98,10 @@ const saidMax = 32
 
 // say alerts once for each subject, outside an incident.
 func (m *machine) say(reason deadman.Reason, subject string) {
+	m.sayOf(deadman.CauseUnset, reason, subject)
+}
+
+func (m *machine) sayOf(cause deadman.Cause, reason deadman.Reason, subject string) {
 	key := reason.String() + " " + subject
 	if slices.Contains(m.Said, key) {
 		return
@@ -106,7 +110,7 @@ func (m *machine) say(reason deadman.Reason, subject string) {
 	if len(m.Said) > saidMax {
 		m.Said = slices.Clone(m.Said[len(m.Said)-saidMax:])
 	}
-	m.actions = append(m.actions, Action{Kind: Alert, Reason: reason, Snapshot: m.Seen.Snapshot})
+	m.actions = append(m.actions, Action{Kind: Alert, Reason: reason, Cause: cause, Snapshot: m.Seen.Snapshot})
 }
 
 // enter is the only place where the phase changes. A deadline belongs to a

@@ -63,6 +63,8 @@ type trace struct {
 	state  lifecycle.State
 	now    time.Time
 	round  lifecycle.Round
+	// incident: one was open before the last step.
+	incident bool
 }
 
 func newTrace() *trace {
@@ -175,6 +177,7 @@ func (tr *trace) command(line string) (string, error) {
 	if err := checkStep(tr.policy, tr.state, next, actions, tr.now); err != nil {
 		return "", err
 	}
+	tr.incident = tr.state.Incident.Open()
 	tr.state = next
 	return tr.answer(line, actions), nil
 }
@@ -254,6 +257,9 @@ func (tr *trace) answer(line string, actions []lifecycle.Action) string {
 			b.WriteString(" provisional")
 		}
 		fmt.Fprintf(&b, ": %s", a.Reason)
+		if a.Cause != deadman.CauseUnset && !tr.incident && !s.Incident.Open() {
+			fmt.Fprintf(&b, " %s", a.Cause)
+		}
 		if a.Would != deadman.ReasonUnset {
 			fmt.Fprintf(&b, " %s", a.Would)
 		}

@@ -12,7 +12,7 @@ func (m *machine) verify(r Round) {
 	late := !m.now.Before(m.Deadline)
 	switch {
 	case r.Presence == deadman.Gone && r.Stopped:
-		m.left()
+		m.left(r)
 	case m.looping():
 		m.fail(deadman.DiedInVerify)
 	case r.Presence == deadman.Gone && r.Alive == deadman.Healthy:

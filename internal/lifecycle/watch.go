@@ -17,8 +17,9 @@ func (m *machine) look(r Round) {
 	m.noteBoot(r.Boot, r.Previous)
 	m.noteLoop(r)
 	before := m.Life.Process
+	unready := m.Seen.Unready || m.Life.Unready > 0 && (m.Life.ReadyHeld || !m.Known.IsZero() && m.Seen.Identity == m.Known.Identity)
 	m.noteLife(r)
-	m.noteConfig(r)
+	m.noteConfig(r, unready)
 	m.noteEnd(r)
 	if m.handsOff(r) {
 		return
@@ -143,8 +144,9 @@ func (m *machine) noteLife(r Round) {
 	m.Dying = 0
 }
 
-// noteConfig notices a config that was not there before.
-func (m *machine) noteConfig(r Round) {
+// noteConfig notices a config that was not there before. unready: the agent was
+// not ready when it came, on one on which it had been.
+func (m *machine) noteConfig(r Round, unready bool) {
 	live := r.Live
 	if live.Unreadable {
 		return
@@ -169,7 +171,7 @@ func (m *machine) noteConfig(r Round) {
 			m.Known.Held += max(0, r.Previous.Sub(m.Seen.HealthySince))
 		}
 	}
-	m.Seen = Seen{Live: live}
+	m.Seen = Seen{Live: live, Unready: unready}
 	m.Life.ReadySince, m.Life.ReadyHeld, m.Life.Unready = time.Time{}, false, 0
 }
 
@@ -223,7 +225,7 @@ func (m *machine) down() bool {
 func (m *machine) judge(r Round) {
 	switch {
 	case r.Presence == deadman.Gone && r.Stopped:
-		m.left()
+		m.left(r)
 	case m.looping() && m.Phase != deadman.Dead:
 		// Whatever this one look sees: it is up and down all the time.
 		m.die(deadman.RestartLimitPassed)
@@ -247,11 +249,12 @@ func (m *machine) judge(r Round) {
 }
 
 // left: it was stopped by somebody else, or ended as planned, and is left so.
-func (m *machine) left() {
+func (m *machine) left(r Round) {
 	m.Dying, m.Fog = 0, 0
 	m.forget()
 	if m.Phase != deadman.Stopped {
-		m.note(deadman.StoppedBySupervisor)
+		cause, _ := outside(r.Causes)
+		m.actions = append(m.actions, Action{Kind: Note, Reason: deadman.StoppedBySupervisor, Cause: cause})
 	}
 	m.enter(deadman.Stopped)
 }
@@ -402,7 +405,7 @@ func (m *machine) noteServing(r Round) {
 	}
 	switch r.Ready {
 	case deadman.Healthy:
-		life.Unready = 0
+		life.Unready, m.Seen.Unready = 0, false
 		start(&life.ReadySince)
 		if m.now.Sub(life.ReadySince) >= m.policy.Probation {
 			life.ReadyHeld, m.EverReady = true, true
@@ -440,12 +443,16 @@ func (m *machine) unready(r Round) bool {
 	if r.Ready != deadman.Unhealthy || m.Life.Unready < m.policy.Threshold || m.Phase == deadman.Probation {
 		return false
 	}
-	_, out := outside(r.Causes)
+	cause, out := outside(r.Causes)
+	if !out && m.Seen.Unready {
+		// Whatever it is that it waits for, it did so before the change.
+		cause, out = deadman.NotReadyBefore, true
+	}
 	blame := !out && !m.Life.ReadyHeld && m.EverReady && !m.Known.IsZero() && m.Seen.Identity != m.Known.Identity &&
 		m.age(r) >= m.policy.HealthyDeadline && !slices.Contains(m.ReadyEnded, m.Seen.Identity)
 	if !blame {
 		if m.age(r) >= m.policy.HealthyDeadline {
-			m.say(deadman.ReadyLost, m.LastReady.Format(time.RFC3339))
+			m.sayOf(cause, deadman.ReadyLost, m.LastReady.Format(time.RFC3339))
 		}
 		return false
 	}

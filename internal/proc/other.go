@@ -36,6 +36,12 @@ func Exe(pid int) (string, error) { return "", ErrUnseen }
 // Argv cannot see.
 func Argv(pid int) ([]string, error) { return nil, ErrUnseen }
 
+// Variable cannot see.
+func Variable(pid int, name string) (string, error) { return "", ErrUnseen }
+
+// Dir cannot see.
+func Dir(pid int) (string, error) { return "", ErrUnseen }
+
 // Carries cannot see.
 func Carries(pid int, entry string) (bool, error) { return false, ErrUnseen }
 

@@ -178,6 +178,27 @@ func Carries(pid int, entry string) (bool, error) {
 	return bytes.Contains(append([]byte{0}, b...), []byte("\x00"+entry+"\x00")), nil
 }
 
+// Variable is a variable of the environment that a process was started with, ""
+// if there is none. What Carries says of programs that write over it holds here.
+func Variable(pid int, name string) (string, error) {
+	b, err := readFile(pid, "environ")
+	if err != nil {
+		return "", err
+	}
+	for entry := range strings.SplitSeq(string(b), "\x00") {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value, nil
+		}
+	}
+	return "", nil
+}
+
+// Dir is the working directory of a process.
+func Dir(pid int) (string, error) {
+	dir, err := os.Readlink(path(pid, "cwd"))
+	return dir, seen(pid, err)
+}
+
 // Contained reports whether a process lives in another pid namespace than ours
 // (a container's), where it cannot be an agent that was started beside us. When
 // that cannot be seen it is false.

@@ -66,6 +66,8 @@ func TestMain(m *testing.M) {
 //	awaitcount N TEXT CMD... until the text occurs so often in the output
 //	count N TEXT             the regexp matches so many lines of stdout
 //	proven AGENT             check until what is live is proven
+//	incident AGENT           set $INCIDENT to the id of its last incident
+//	memcg MIB                make a control group with this limit, and set $CGROUP to it
 //	oldest AGENT             set $SNAPSHOT to the id of the oldest snapshot
 //	descriptors PIDFILE      that process has no descriptor of anybody else's
 //	status N CMD...          the command exits with this status
@@ -109,6 +111,10 @@ func TestScripts(t *testing.T) {
 				return runsContainers(), nil
 			case "mount": // may mount a file system
 				return os.Geteuid() == 0 && exec.Command("unshare", "--mount", "true").Run() == nil, nil
+			case "netns": // may have a network of its own
+				return os.Geteuid() == 0 && exec.Command("unshare", "--net", "ip", "link", "add", "a", "type", "veth", "peer", "name", "b").Run() == nil, nil
+			case "memcg": // may make a control group that limits memory
+				return memoryGroup(filepath.Join(t.TempDir(), "cgroup")) != "", nil
 			}
 			if program, ok := programs[cond]; ok {
 				_, err := exec.LookPath(program)
@@ -129,6 +135,8 @@ func TestScripts(t *testing.T) {
 			"awaitcount":  awaitCount,
 			"count":       count,
 			"oldest":      oldest,
+			"incident":    incident,
+			"memcg":       memcg,
 			"status":      exitStatus,
 			"descriptors": descriptors,
 		},
@@ -333,6 +341,21 @@ func count(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(n) != args[0] {
 		ts.Fatalf("%d lines match %s", n, args[1])
 	}
+}
+
+func incident(ts *testscript.TestScript, neg bool, args []string) {
+	id := ""
+	for line := range strings.Lines(output(ts, "dm", "history", args[0], "--json")) {
+		var e api.Entry
+		ts.Check(json.Unmarshal([]byte(line), &e))
+		if e.Incident != "" {
+			id = e.Incident
+		}
+	}
+	if id == "" {
+		ts.Fatalf("%s had no incident", args[0])
+	}
+	ts.Setenv("INCIDENT", id)
 }
 
 func oldest(ts *testscript.TestScript, neg bool, args []string) {

@@ -163,6 +163,20 @@ func content(members []Member) string {
 	})
 }
 
+// IdentityLike is the identity that the look would have if its members had the
+// modes and owners of those of the same name in like: that of a snapshot from
+// which nothing else tells them apart.
+func (l *Look) IdentityLike(sets []Set, like []Member) string {
+	members := slices.Clone(l.Members)
+	for i, m := range members {
+		if was, ok := find(like, m.Name()); ok && was.Type == m.Type {
+			members[i].Mode, members[i].UID, members[i].GID = was.Mode, was.UID, was.GID
+		}
+	}
+	id, _ := identity(sets, members, func(name string) ([]byte, error) { return l.bytes[name], nil })
+	return id
+}
+
 // identity is Look.Identity of members whose bytes read returns.
 func identity(sets []Set, members []Member, read func(name string) ([]byte, error)) (string, error) {
 	members = slices.Clone(members)

@@ -34,10 +34,10 @@ type settings struct {
 
 // knobs are the agent's flags.
 type knobs struct {
-	config, pidFile, need, cascade, starts, broken string
-	daemon, stamp, deaf                            bool
-	after                                          int
-	slow                                           time.Duration
+	config, pidFile, need, cascade, starts, broken, hoard string
+	daemon, stamp, deaf, sick                             bool
+	after                                                 int
+	slow                                                  time.Duration
 }
 
 // Main runs the agent and never returns.
@@ -48,10 +48,12 @@ func Main() {
 	flag.StringVar(&k.need, "need", "", "a second `FILE` without which it does not start")
 	flag.StringVar(&k.starts, "starts", "", "append a line to `FILE` at every start")
 	flag.StringVar(&k.broken, "broken", "", "do not start while `FILE` exists, whatever the config")
+	flag.StringVar(&k.hoard, "hoard", "", "when `FILE` appears: take it away, and take memory without end")
 	flag.StringVar(&k.cascade, "cascade", "", "while `FILE` exists: after some answers corrupt the config and die")
 	flag.IntVar(&k.after, "after", 5, "so many answers, for -cascade")
 	flag.BoolVar(&k.daemon, "daemon", false, "go into the background")
 	flag.BoolVar(&k.stamp, "stamp", false, "count starts in the config")
+	flag.BoolVar(&k.sick, "sick", false, "say so on /health")
 	flag.BoolVar(&k.deaf, "deaf", false, "ignore SIGTERM")
 	flag.DurationVar(&k.slow, "slow", 0, "wait before listening")
 	flag.Parse()
@@ -125,7 +127,25 @@ func run(k knobs) error {
 	if k.deaf {
 		signal.Ignore(syscall.SIGTERM)
 	}
+	if k.hoard != "" {
+		go hoard(k.hoard)
+	}
 	return http.Serve(listener, k.handler(s))
+}
+
+// hoard waits for a file, removes it, and takes memory until it is killed.
+func hoard(file string) {
+	for os.Remove(file) != nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	for all := [][]byte{}; len(all) < 1024; {
+		some := make([]byte, 1<<20)
+		for i := range some {
+			some[i] = 1 // A page that is not written takes no memory.
+		}
+		all = append(all, some)
+	}
+	os.Exit(1) // Nobody has killed it.
 }
 
 // handler serves /health (it serves), /ready (its provider is not "down") and
@@ -134,6 +154,10 @@ func (k knobs) handler(s settings) http.Handler {
 	var answers atomic.Int64
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
+		if k.sick {
+			http.Error(w, "sick", http.StatusServiceUnavailable)
+			return
+		}
 		fmt.Fprintln(w, "ok")
 		if k.cascade == "" {
 			return
