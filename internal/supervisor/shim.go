@@ -144,9 +144,10 @@ func (who *Credential) assume() error {
 	return syscall.Setuid(who.UID)
 }
 
-// writeState replaces child.json, durably: half a file would leave nobody able to
-// tell whether there is an agent. One shim at a time does, by the lock.
-func writeState(path string, s childState) error {
+// writeState replaces child.json or owner.json, durably: half a file would leave
+// nobody able to tell whether there is an agent. One process at a time does, by
+// the lock of the shim or that of the agent.
+func writeState(path string, s any) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err

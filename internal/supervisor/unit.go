@@ -52,6 +52,9 @@ func unitOf(p map[string]any) unit {
 	} {
 		*to, _ = p[name].(string)
 	}
+	if u.ControlGroup == "/" { // that of no service: everything on the machine
+		u.ControlGroup = ""
+	}
 	main, _ := p["MainPID"].(uint32)
 	code, _ := p["ExecMainCode"].(int32)
 	status, _ := p["ExecMainStatus"].(int32)
