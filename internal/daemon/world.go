@@ -138,6 +138,13 @@ func newSupervisor(a config.Agent, dir string) (supervised, *supervisor.Known) {
 		s := &supervisor.Child{Argv: c.Argv, Dir: c.Dir, Env: c.Env, LogFile: logFile, KillDelay: a.KillDelay, StateDir: dir, CheckPort: checkPort(a)}
 		return s, &s.Known
 	}
+	if u := a.Supervisor.Systemd; u != nil {
+		s := &supervisor.Systemd{
+			Unit: u.Unit, User: u.User, StateDir: dir, CheckPort: checkPort(a),
+			StartTimeout: a.StartTimeout, StopTimeout: a.StopTimeout, KillDelay: a.KillDelay,
+		}
+		return s, &s.Known
+	}
 	c := a.Supervisor.Command
 	s := &supervisor.Command{
 		StartArgv: c.Start, StopArgv: c.Stop,
@@ -269,7 +276,8 @@ func (w *world) inspect(ctx context.Context, seen *sight) {
 	}
 	seen.process = in
 	r.Presence, r.Restarts = in.Presence, in.Restarts
-	r.Stopped = in.Presence == deadman.Gone && w.planned(in.Exit)
+	r.Activating = in.Activating
+	r.Stopped = in.Presence == deadman.Gone && !in.Activating && (in.Stopped || w.planned(in.Exit))
 	if in.Presence != deadman.Running {
 		return
 	}
