@@ -20,6 +20,7 @@ const (
 	ProcessGone
 	ChecksUnhealthy
 	RestartLimitPassed
+	CrashLoop
 	NotReady
 
 	// Of a decision to restart only.
@@ -83,6 +84,7 @@ const (
 	// Of a person's word, or another's deed that is left alone.
 	StoppedByPerson
 	StoppedBySupervisor
+	RestartedBySupervisor
 	PausedByPerson
 	ResumedByPerson
 	PauseEnded
@@ -103,6 +105,7 @@ var reasonRules = [...]struct{ name, rule string }{
 	ProcessGone:        {"process-gone", "there is no process, and its supervisor is not bringing it back"},
 	ChecksUnhealthy:    {"checks-unhealthy", "every active alive check was unhealthy for threshold probes in a row"},
 	RestartLimitPassed: {"restart-limit-passed", "its supervisor restarted it more often than the start limit allows"},
+	CrashLoop:          {"crash-loop", "its supervisor restarted it three times, and it never stayed healthy for the probation in between"},
 	NotReady:           {"not-ready", "it serves, but it has never been ready on this config and was on an earlier one"},
 
 	LiveIsKnownGood:         {"live-is-known-good", "the config on disk is the known good, so a rollback would change nothing"},
@@ -157,11 +160,12 @@ var reasonRules = [...]struct{ name, rule string }{
 	RivalStarts:         {"rival-starts", "a second foreign start in one incident: another watchdog is at work"},
 	WouldAct:            {"would-act", "mode is observe: this is what would have been done"},
 
-	StoppedByPerson:     {"stopped-by-person", "a person stopped it"},
-	StoppedBySupervisor: {"stopped-by-supervisor", "it was stopped through its supervisor, or ended as planned"},
-	PausedByPerson:      {"paused-by-person", "a person paused the switch"},
-	ResumedByPerson:     {"resumed-by-person", "a person asked for it"},
-	PauseEnded:          {"pause-ended", "the pause ran out"},
+	StoppedByPerson:       {"stopped-by-person", "a person stopped it"},
+	StoppedBySupervisor:   {"stopped-by-supervisor", "it was stopped through its supervisor, or ended as planned"},
+	RestartedBySupervisor: {"restarted-by-supervisor", "it ended, and its supervisor restarted it by itself"},
+	PausedByPerson:        {"paused-by-person", "a person paused the switch"},
+	ResumedByPerson:       {"resumed-by-person", "a person asked for it"},
+	PauseEnded:            {"pause-ended", "the pause ran out"},
 }
 
 func (r Reason) String() string {

@@ -82,7 +82,7 @@ func TestSchemaAcceptsAndRefuses(t *testing.T) {
 		"bad name":        "agents: {A: {}}",
 		"no form":         "agents: {a: {supervisor: {}}}",
 		"two forms":       "agents: {a: {supervisor: {child: [a], command: {start: [b]}}}}",
-		"not built":       "agents: {a: {supervisor: {systemd: a.service}}}",
+		"not built":       "agents: {a: {supervisor: {launchd: a}}}",
 		"missing":         "agents: {a: {checks: {c: {http: {}}}}}",
 		"empty command":   "agents: {a: {validate: []}}",
 		"in defaults too": "defaults: {periods: 1s}",

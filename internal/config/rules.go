@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +86,9 @@ func (j judge) agent(v *value) {
 			j.check(checks.kids[n], v.kid("period"))
 		}
 	}
+	if u := v.kid("supervisor").kid("systemd"); !v.kid("supervisor").bad && !u.bad && v.kid("supervisor").form == "systemd" {
+		j.unit(u)
+	}
 	if c := v.kid("config"); !c.bad {
 		j.labels(c.sets())
 		for _, s := range c.sets() {
@@ -100,6 +104,27 @@ func (j judge) window(v *value) {
 	session, window, _ := strings.Cut(v.text, ":")
 	if !v.absent && sound(v) && (session == "" || window == "" || strings.ContainsAny(session+window, ".:=")) {
 		j.found.add(v.at.error("cannot use "+v.path+": it is not SESSION:WINDOW", ""))
+	}
+}
+
+// unitKinds are those of systemd that own no process that could be started
+// again.
+var unitKinds = []string{
+	".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer", ".slice", ".scope",
+}
+
+// unit judges the name of a systemd unit.
+func (j judge) unit(v *value) {
+	at := func(why, hint string) {
+		j.found.add(v.at.error(fmt.Sprintf("cannot use %s: %s", v.path, why), hint))
+	}
+	switch base := strings.TrimSuffix(v.text, ".service"); {
+	case base == "" || strings.ContainsAny(v.text, "/ \t\n"):
+		at("it is not the name of a unit", "")
+	case strings.HasSuffix(base, "@"):
+		at("it is a template, of which nothing runs", "name an instance of it: "+base+"NAME.service")
+	case slices.Contains(unitKinds, path.Ext(v.text)):
+		at("it is not a service", "name the unit that the agent's process belongs to")
 	}
 }
 

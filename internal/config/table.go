@@ -165,12 +165,12 @@ var agentKeys = []key{
 		why: "The one process with exactly this command line.",
 	},
 	{
-		path: "supervisor.systemd", form: "systemd", kind: text, later: true,
-		why: "A systemd unit.",
+		path: "supervisor.systemd", form: "systemd", kind: text,
+		why: "A service of systemd, by the name of its unit.",
 	},
 	{
 		path: "supervisor.user", form: "systemd", kind: boolean, def: "false",
-		why: "With `systemd`: a unit of the user's manager.",
+		why: "With `systemd`: a unit of your own, as `systemctl --user` shows it.",
 	},
 	{
 		path: "supervisor.launchd", form: "launchd", kind: text, later: true,

@@ -147,6 +147,13 @@ func newSupervisor(a config.Agent, dir string) (supervised, *supervisor.Known) {
 		s := &supervisor.Child{Argv: c.Argv, Dir: c.Dir, Env: c.Env, LogFile: logFile, KillDelay: a.KillDelay, StateDir: dir, CheckPort: checkPort(a)}
 		return s, &s.Known
 	}
+	if u := a.Supervisor.Systemd; u != nil {
+		s := &supervisor.Systemd{
+			Unit: u.Unit, User: u.User, StateDir: dir, CheckPort: checkPort(a),
+			StartTimeout: a.StartTimeout, StopTimeout: a.StopTimeout, KillDelay: a.KillDelay,
+		}
+		return s, &s.Known
+	}
 	if owner := newOwner(a.Supervisor, dir); owner != nil {
 		s := &supervisor.Owned{
 			Owner: owner, StateDir: dir, CheckPort: checkPort(a),
@@ -294,8 +301,8 @@ func (w *world) inspect(ctx context.Context, seen *sight) {
 	}
 	seen.process = in
 	r.Presence, r.Restarts = in.Presence, in.Restarts
-	r.Stopped = in.Presence == deadman.Gone && (in.Stopped || w.planned(in.Exit))
 	r.Activating = in.Activating
+	r.Stopped = in.Presence == deadman.Gone && !in.Activating && (in.Stopped || w.planned(in.Exit))
 	w.tally()
 	if in.Presence != deadman.Running {
 		return

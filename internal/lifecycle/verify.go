@@ -13,7 +13,7 @@ func (m *machine) verify(r Round) {
 	switch {
 	case r.Presence == deadman.Gone && r.Stopped:
 		m.left(r)
-	case m.looping():
+	case m.looping(), m.crashing(r):
 		m.fail(deadman.DiedInVerify)
 	case r.Presence == deadman.Gone && r.Alive == deadman.Healthy:
 		m.unclear(late)

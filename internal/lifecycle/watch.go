@@ -88,6 +88,10 @@ func (m *machine) noteLoop(r Round) {
 	if more <= 0 {
 		return
 	}
+	m.endUp(r.Previous)
+	if r.Restarts >= 0 && !m.Incident.Open() {
+		m.note(deadman.RestartedBySupervisor)
+	}
 	loop.At = slices.DeleteFunc(loop.At, func(at time.Time) bool { return m.now.Sub(at) >= m.policy.StartLimitInterval })
 	for range min(more, int64(m.policy.StartLimitBurst)+1) {
 		loop.At = append(loop.At, m.now)
@@ -98,14 +102,28 @@ func (m *machine) noteLoop(r Round) {
 }
 
 // looping reports whether its supervisor has passed the start limit.
-func (m *machine) looping() bool {
+func (m *machine) looping() bool { return m.restarted() > m.policy.StartLimitBurst }
+
+// crashLimit is how often a supervisor may restart an agent that does not stay
+// up before we step in.
+const crashLimit = 3
+
+// crashing reports whether its supervisor, which counts, is at it for the third
+// time, and this look too finds it down, or up and never having answered.
+func (m *machine) crashing(r Round) bool {
+	return r.Restarts >= 0 && m.restarted() >= crashLimit && r.Alive != deadman.Healthy &&
+		(r.Presence == deadman.Gone || !m.Life.Answered)
+}
+
+// restarted counts the restarts within the start limit's interval.
+func (m *machine) restarted() int {
 	n := 0
 	for _, at := range m.Loop.At {
 		if m.now.Sub(at) < m.policy.StartLimitInterval {
 			n++
 		}
 	}
-	return n > m.policy.StartLimitBurst
+	return n
 }
 
 // noteLife notices a process that was not there before.
@@ -229,6 +247,8 @@ func (m *machine) judge(r Round) {
 	case m.looping() && m.Phase != deadman.Dead:
 		// Whatever this one look sees: it is up and down all the time.
 		m.die(deadman.RestartLimitPassed)
+	case m.crashing(r) && m.Phase != deadman.Dead:
+		m.die(deadman.CrashLoop)
 	case r.Activating:
 		m.enter(deadman.Starting)
 	case r.Presence == deadman.Gone && r.Alive == deadman.Healthy:
@@ -319,6 +339,9 @@ func (m *machine) endUp(at time.Time) {
 	}
 	if life := m.Life; !life.AliveSince.IsZero() {
 		m.LastUp = later(life.AliveSince, at)
+		if at.Sub(life.AliveSince) >= m.policy.Probation {
+			m.Loop.At = nil // What ended was no part of a loop.
+		}
 	}
 	if life := m.Life; !life.ReadySince.IsZero() {
 		m.LastReady = later(life.ReadySince, at)

@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 		cmd := exec.Command(os.Args[0], "child")
 		cmd.Stdin = os.Stdin
 		cmd.Env = append(os.Environ(), "PROC_TEST_PART=wait")
+		cmd.Stdin = os.Stdin // or it would end at once
 		cmd.Start()
 		wait()
 	case "named": // as badly as it can be

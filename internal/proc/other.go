@@ -20,6 +20,12 @@ func BootID() (string, error) { return "", ErrUnseen }
 // Uptime is the time since this program began: good for differences only.
 func Uptime() time.Duration { return time.Since(begin) }
 
+// OfMonotonic cannot convert.
+func OfMonotonic(at time.Duration) time.Duration { return at }
+
+// InCgroup cannot see.
+func InCgroup(pid int, group string) (bool, error) { return false, ErrUnseen }
+
 // Read cannot see.
 func Read(pid int) (Stat, error) { return Stat{}, ErrUnseen }
 

@@ -9,9 +9,12 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"deadman"
 	"deadman/internal/proc"
@@ -321,5 +324,38 @@ func BenchmarkAlive(b *testing.B) {
 	}
 	for b.Loop() {
 		proc.Alive(p)
+	}
+}
+
+func TestOfMonotonic(t *testing.T) {
+	var mono unix.Timespec
+	before := proc.Uptime()
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono); err != nil {
+		t.Fatal(err)
+	}
+	after := proc.Uptime()
+	const grain = time.Millisecond // the offset between the clocks is known to that
+	if got := proc.OfMonotonic(time.Duration(mono.Nano())); got < before-grain || got > after+grain {
+		t.Errorf("now is %v, want %v to %v", got, before, after)
+	}
+}
+
+func TestInCgroup(t *testing.T) {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Skip("no control groups here: ", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		own := f[1] == "" || f[1] == "name=systemd"
+		if in, err := proc.InCgroup(os.Getpid(), f[2]); own && (!in || err != nil) {
+			t.Errorf("not in its own group %q: %v", f[2], err)
+		}
+		if in, _ := proc.InCgroup(os.Getpid(), f[2]+"-2"); in {
+			t.Errorf("in a group whose name only begins like its own")
+		}
+	}
+	if _, err := proc.InCgroup(1<<22+1, "/"); !errors.Is(err, proc.ErrGone) {
+		t.Errorf("nobody: %v", err)
 	}
 }

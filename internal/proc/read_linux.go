@@ -34,6 +34,20 @@ func Uptime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
+// OfMonotonic turns a stamp of CLOCK_MONOTONIC into a time since boot, sleep
+// included, as if the machine has not slept since: after a sleep it is too late
+// by that.
+func OfMonotonic(at time.Duration) time.Duration {
+	var mono, boot unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono)
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
+	slept := time.Duration(boot.Nano() - mono.Nano())
+	if slept < time.Millisecond { // the two were not read at the same instant
+		return at
+	}
+	return at + slept
+}
+
 func path(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
 
 // Read reads what the kernel says of pid, zombies and threads included.
@@ -216,4 +230,26 @@ func namespaced(pid int, kind string) bool {
 	}
 	ours, err := os.Readlink("/proc/self/ns/" + kind)
 	return err == nil && ours != theirs
+}
+
+// InCgroup reports whether a process is in the control group that systemd calls
+// group ("/system.slice/x.service"), or in one below it.
+func InCgroup(pid int, group string) (bool, error) {
+	b, err := readFile(pid, "cgroup")
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(b)) {
+		// number:controllers:path; systemd's own hierarchy is the unified one, or
+		// the one with its name.
+		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		controllers, path, _ := strings.Cut(rest, ":")
+		if controllers != "" && controllers != "name=systemd" {
+			continue
+		}
+		if below, ok := strings.CutPrefix(path, group); ok && (below == "" || below[0] == '/') {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -16,6 +16,8 @@ type family struct {
 	heads []deadman.Process
 	// mark is what the environment of all that we started holds, or "".
 	mark string
+	// cgroup is the control group of all that its supervisor started, or "".
+	cgroup string
 }
 
 func newFamily(known Known, main ...deadman.Process) *family {
@@ -54,6 +56,13 @@ func (f *family) look() ([]proc.Stat, error) {
 	if f.mark != "" {
 		for _, s := range table.Where(func(proc.Stat) bool { return true }) {
 			if carries, _ := proc.Carries(s.PID, f.mark); carries {
+				in[s.PID] = true
+			}
+		}
+	}
+	if f.cgroup != "" {
+		for _, s := range table.Where(func(proc.Stat) bool { return true }) {
+			if member, _ := proc.InCgroup(s.PID, f.cgroup); member {
 				in[s.PID] = true
 			}
 		}

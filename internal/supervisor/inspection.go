@@ -126,6 +126,8 @@ type StartError struct {
 	Exit string
 	// Why says the rest.
 	Why string
+	// See is where a person sees more; "" is the agent's log.
+	See string
 }
 
 func (e *StartError) Error() string {
@@ -136,7 +138,12 @@ func (e *StartError) Error() string {
 }
 
 // Hint says where to look.
-func (e *StartError) Hint() string { return "what it printed is at the end of the agent's log" }
+func (e *StartError) Hint() string {
+	if e.See != "" {
+		return e.See
+	}
+	return "what it printed is at the end of the agent's log"
+}
 
 // running is the Inspection of a process that is there.
 func running(p deadman.Process, detail string) Inspection {

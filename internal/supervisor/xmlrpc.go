@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// askTime bounds one question to an owner over a socket.
+// askTime bounds one question to an owner over a socket. An owner is one process,
+// and a machine in a restart storm keeps it busy.
 const askTime = 5 * time.Second
 
 // unixClient speaks HTTP over a unix socket, one connection for each request.
