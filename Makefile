@@ -7,6 +7,8 @@ VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo u
 LDFLAGS    := -s -w -X deadman/internal/cli.version=$(VERSION)
 TOOL       := $(GO) tool -modfile=tools/go.mod
 FUZZTIME   ?= 1m
+# REQUIRE=systemd: a machine that cannot run that suite fails it (.ci/run).
+REQUIRE    ?=
 BENCHTIME  ?= 1s
 BENCHCOUNT ?= 1
 
@@ -18,7 +20,7 @@ build: ## the program, bin/deadman: static, stripped, reproducible
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o bin/deadman ./cmd/deadman
 
 .PHONY: test
-test: test-deps lint test-race test-nginx test-owners ## everything; installs what the tests need (Debian packages)
+test: test-deps lint test-race test-nginx test-owners test-systemd ## everything; installs what the tests need (Debian packages)
 
 .PHONY: test-deps
 test-deps: ## install the programs that the tests use
@@ -41,6 +43,11 @@ test-nginx: ## the suite against a real nginx
 test-owners: ## the suites against real runit, supervisord, tmux and, where it can run, podman
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -run '^(TestScripts|TestCrashUnderAnOwner)$$/owner' ./internal/simtest
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -v -run '^Test(Owners|Runit|Supervisord|Tmux|Docker|Launchd)' ./internal/supervisor
+
+# A machine of its own is booted, which takes root and a mirror of Debian.
+.PHONY: test-systemd
+test-systemd: test-deps ## the suite against a real systemd, in systemd-nspawn; skipped where that cannot be
+	DEADMAN_RUN=systemd DEADMAN_REQUIRE="$(REQUIRE)" $(GO) test -count=1 -v ./internal/simtest/systemd
 
 .PHONY: lint
 lint: ## go vet, gofumpt and staticcheck, all pinned

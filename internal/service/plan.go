@@ -33,7 +33,7 @@ type Service struct {
 	Finish []Unit
 }
 
-// Unit is a systemd unit that owns an agent.
+// Unit is a service of systemd that owns an agent, with or without its suffix.
 type Unit struct {
 	Agent, Name string
 	// User: it is the user manager's.

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func services() map[string]service.Plan {
 	machine := service.Service{Program: "/usr/local/bin/deadman"}
 	odd := service.Service{Program: "/opt/100% of $it/dead man", Config: "/srv/a \"b\"/deadman.yaml", User: true, Home: "/home/u", ConfigHome: "/home/u/.config"}
-	odd.Finish = []service.Unit{{Agent: "a", Name: "a.service"}, {Agent: "b", Name: "b.service", User: true}}
+	odd.Finish = []service.Unit{{Agent: "a", Name: "a.service"}, {Agent: "b", Name: "b", User: true}}
 	check, user := machine, odd
 	check.Check = true
 	user.Check = true

@@ -65,7 +65,8 @@ func (s Service) unitFiles() []File {
 			as = "-"
 		}
 		exec := as + line(s.argv("check", "--finish", u.Agent))
-		add(u.User, filepath.Join(u.Name+".d", dropIn), expand(finishUnit, map[string]string{"EXEC": exec}))
+		name := strings.TrimSuffix(u.Name, ".service") + ".service"
+		add(u.User, filepath.Join(name+".d", dropIn), expand(finishUnit, map[string]string{"EXEC": exec}))
 	}
 	return files
 }
