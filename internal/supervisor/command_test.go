@@ -23,10 +23,11 @@ func spawn(t *testing.T, args ...string) deadman.Process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := proc.Look(cmd.Process.Pid)
+	stat, err := proc.Read(cmd.Process.Pid) // also of one that has ended already
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := stat.Process
 	reaped := make(chan struct{})
 	go func() { cmd.Wait(); close(reaped) }()
 	t.Cleanup(func() { proc.Signal(p, syscall.SIGKILL); <-reaped })
