@@ -34,7 +34,11 @@ func TestCrashAtEveryRecordedAction(t *testing.T) {
 	w.begin(t, fmt.Sprintf(`
       command: {start: [%[2]s, -daemon, -config, %[1]s/etc/config.yaml, -pid-file, %[1]s/agent.pid, -starts, %[1]s/starts]}
       process: {pid-file: %[1]s/agent.pid}`, w.dir, w.agent), func() {
-		w.run(t, w.agent, "-daemon", "-config", filepath.Join(w.dir, "etc/config.yaml"), "-pid-file", filepath.Join(w.dir, "agent.pid"))
+		pidFile := filepath.Join(w.dir, "agent.pid")
+		w.run(t, w.agent, "-daemon", "-config", filepath.Join(w.dir, "etc/config.yaml"), "-pid-file", pidFile)
+		// The daemon writes it after its parent has returned, and before that
+		// nobody can tell whether there is an agent: check would say so.
+		w.await(t, func() bool { _, err := os.Stat(pidFile); return err == nil })
 	})
 	w.crashEverywhere(t)
 }
