@@ -246,10 +246,11 @@ func TestStartThatTakesLong(t *testing.T) {
 			t.Parallel()
 			c := command(t.TempDir(), supervisor.Known{})
 			c.StartArgv = []string{self(t), "agent"} // never opens the port
+			c.Port, c.StartTimeout = freePort(t), 300*time.Millisecond
 			if daemonize {
 				c.StartArgv = append(c.StartArgv, "-daemonize")
+				c.StartTimeout = 3 * time.Second // in which it must have been forked
 			}
-			c.Port, c.StartTimeout = freePort(t), 300*time.Millisecond
 			p := start(t, c, token(t, "one"))
 			if got := inspect(t, c); got.Presence != deadman.Running || got.Process != p {
 				t.Errorf("%+v, want %+v", got, p)
