@@ -17,8 +17,12 @@ import (
 )
 
 const runHelp = `Starts and guards one agent in the foreground, for a terminal or as the command
-of a container. Signals are forwarded to the agent, its output is shown, and it
-ends with the agent's exit status.
+of a container. The agent's output is shown, and it ends with the agent's exit
+status. As pid 1 it reaps orphans.
+
+Signals are forwarded to the agent. SIGTERM, SIGINT and SIGQUIT, and in a
+terminal SIGHUP, are the end of both; after SIGHUP elsewhere, SIGUSR1, SIGUSR2
+and SIGWINCH it is guarded as before.
 
 Without a config file: name the agent's config files and, if it has one, a URL
 that answers 200 when it is healthy, and give its command after "--":
@@ -86,15 +90,36 @@ func (p *program) runCommand() *cobra.Command {
 
 // foreground runs one agent with our signals and our stdout.
 func (p *program) foreground(cmd *cobra.Command, d *daemon.Daemon, name string) error {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
-	defer signal.Stop(signals)
+	end, pass := make(chan os.Signal, 1), make(chan os.Signal, 8)
+	ends, passes := []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}, []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
+	switch {
+	case signal.Ignored(syscall.SIGHUP): // nohup
+	case hasTerminal():
+		ends = append(ends, syscall.SIGHUP)
+	default:
+		passes = append(passes, syscall.SIGHUP)
+	}
+	signal.Notify(end, ends...)
+	signal.Notify(pass, passes...)
+	defer signal.Stop(end)
+	defer signal.Stop(pass)
 	// What ends every other command is forwarded here, and the end comes with
 	// the agent's.
 	ctx := context.WithoutCancel(cmd.Context())
 	var err error
-	p.exit, err = d.Run(ctx, name, signals, p.out, p.warn)
+	p.exit, err = d.Run(ctx, name, daemon.Signals{End: end, Pass: pass}, p.out, p.warn)
 	return err
+}
+
+// hasTerminal reports whether we have a terminal whose loss SIGHUP tells of.
+// Where there is none, as in most containers, it asks a daemon to reload.
+func hasTerminal() bool {
+	f, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
 }
 
 // adHoc is the config of a command that has none, as a document for the parser

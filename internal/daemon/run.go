@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,10 +18,18 @@ import (
 	"deadman/internal/proc"
 )
 
-// Run starts and guards one child agent in the foreground until a signal comes
-// or it ends as planned. Signals are forwarded to it, and the exit status is
-// its own. What it prints goes to out.
-func (d *Daemon) Run(ctx context.Context, name string, signals <-chan os.Signal, out io.Writer, warn func(string)) (int, error) {
+// Signals are those that Run hears. All are forwarded to the agent.
+type Signals struct {
+	// End is for what asks the agent to end, and Run with it.
+	End <-chan os.Signal
+	// Pass is for what means something to the agent alone.
+	Pass <-chan os.Signal
+}
+
+// Run starts and guards one child agent in the foreground until a signal ends
+// it or it ends as planned. The exit status is the agent's. What it prints goes
+// to out. As the first process of a pid namespace it reaps orphans.
+func (d *Daemon) Run(ctx context.Context, name string, signals Signals, out io.Writer, warn func(string)) (int, error) {
 	a, err := d.agent(name)
 	if err != nil {
 		return 0, err
@@ -47,6 +56,9 @@ func (d *Daemon) Run(ctx context.Context, name string, signals <-chan os.Signal,
 	}
 	defer ears.close()
 
+	if os.Getpid() == 1 {
+		go proc.ReapOrphans(ctx)
+	}
 	tail := newTail(filepath.Join(k.world.dir, "output.log"), out)
 	defer tail.copy() // What it printed last.
 	go tail.follow(ctx)
@@ -60,8 +72,11 @@ func (d *Daemon) Run(ctx context.Context, name string, signals <-chan os.Signal,
 	}
 	end := make(chan int, 1)
 	guarded := make(chan error, 1)
+	var process atomic.Pointer[deadman.Process]
 	go func() {
 		guarded <- w.loop(ctx, nil, k, ears, func() {
+			p := k.guard.State.Life.Process
+			process.Store(&p)
 			if k.guard.State.Phase == deadman.Stopped && k.world.planned(k.world.last.process.Exit) {
 				select {
 				case end <- exitCode(k.world.last.process.Exit):
@@ -71,19 +86,27 @@ func (d *Daemon) Run(ctx context.Context, name string, signals <-chan os.Signal,
 		})
 	}()
 	go d.deliverAlways(ctx, w.kick, func(err error) { warn(err.Error()) })
-	select {
-	case code := <-end:
-		stop()
-		<-guarded
-		return code, d.deliver(context.WithoutCancel(ctx))
-	case err := <-guarded:
-		return 0, err
-	case sig := <-signals:
-		stop()
-		if err := <-guarded; err != nil && !errors.Is(err, context.Canceled) {
-			warn(err.Error())
+	for {
+		select {
+		case code := <-end:
+			stop()
+			<-guarded
+			return code, d.deliver(context.WithoutCancel(ctx))
+		case err := <-guarded:
+			return 0, err
+		case sig := <-signals.Pass:
+			// One that comes while there is no agent is lost, as it would be without us.
+			if p := process.Load(); p != nil && !p.IsZero() {
+				number, _ := sig.(syscall.Signal)
+				_ = proc.Signal(*p, number)
+			}
+		case sig := <-signals.End:
+			stop()
+			if err := <-guarded; err != nil && !errors.Is(err, context.Canceled) {
+				warn(err.Error())
+			}
+			return k.endWith(sig)
 		}
-		return k.endWith(sig)
 	}
 }
 
