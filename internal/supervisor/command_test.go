@@ -228,7 +228,7 @@ func TestStartFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := command(t.TempDir(), supervisor.Known{})
-			c.StartArgv, c.PIDFile, c.StartTimeout = want.argv, c.Dir+"/up", 200*time.Millisecond
+			c.StartArgv, c.PIDFile, c.StartTimeout = want.argv, c.Dir+"/up", 3*time.Second
 			_, err := c.Start(t.Context(), token(t, "one"))
 			var failed *supervisor.StartError
 			if !errors.As(err, &failed) || failed.Exit != want.exit {
