@@ -101,6 +101,9 @@ startsecs=0
 	// It must be seen to have died, and not to be stopped by whoever ran before.
 	w.die = func() {
 		w.write(t, "etc/config.yaml", w.good)
+		// Told to start it right before a death of ours, the owner may not have
+		// come as far as the agent's program when that was killed.
+		w.await(t, func() bool { w.kill(); in := seen(); return in.Presence == deadman.Gone && !in.Activating })
 		revive()
 		// It may not even have become the agent's program yet.
 		w.await(t, func() bool { return len(w.pids()) > 0 })
