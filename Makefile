@@ -9,6 +9,7 @@ TOOL       := $(GO) tool -modfile=tools/go.mod
 FUZZTIME   ?= 1m
 # REQUIRE=systemd: a machine that cannot run that suite fails it (.ci/run).
 REQUIRE    ?=
+INCIDENTS  ?=
 BENCHTIME  ?= 1s
 BENCHCOUNT ?= 1
 
@@ -48,6 +49,10 @@ test-owners: ## the suites against real runit, supervisord, tmux and, where it c
 .PHONY: test-systemd
 test-systemd: test-deps ## the suite against a real systemd, in systemd-nspawn; skipped where that cannot be
 	DEADMAN_RUN=systemd DEADMAN_REQUIRE="$(REQUIRE)" $(GO) test -count=1 -v ./internal/simtest/systemd
+
+.PHONY: replay
+replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
+	DEADMAN_RUN=replay $(GO) test -count=1 -parallel 12 -run 'Test(Replay|Nothing)/$(INCIDENTS)' ./internal/simtest/incidents
 
 .PHONY: lint
 lint: ## go vet, gofumpt and staticcheck, all pinned

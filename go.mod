@@ -19,6 +19,7 @@ require (
 require (
 	github.com/google/go-cmp v0.7.0
 	github.com/rogpeppe/go-internal v1.16.0
+	github.com/titanous/json5 v1.0.0
 	pgregory.net/rapid v1.3.0
 )
 

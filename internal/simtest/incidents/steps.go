@@ -1,0 +1,175 @@
+package incidents
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// steps are what happens in a scenario:
+//
+//	write FILE VARIANT      somebody writes a file, by rename; -inplace: truncate, then write
+//	slowly FILE VARIANT     in place, in two halves with a second between
+//	remove FILE | chmod MODE FILE | chown UID FILE | link FILE TARGET
+//	copy PATH VARIANT       a file outside etc/, below the world's directory
+//	knobs VARIANT           the agent's knobs are turned (an upgrade, a provider's fault)
+//	hold N                  N periods pass
+//	kill                    the agent's process is killed
+//	restart                 an operator restarts it
+//	await well | down | RECORD…   until the agent is well and stays so for a period; dead; told
+//	thief | thief gone      another program takes the agent's port, and lets it go
+//	full | full gone        the file system that etc/ and the state are on is full, and not any more
+//	operator COMMAND...     a command of the guard's own, where it has such
+var steps map[string]func(w *World, args []string) error
+
+func init() {
+	steps = map[string]func(w *World, args []string) error{
+		"write":    write,
+		"slowly":   slowly,
+		"remove":   remove,
+		"chmod":    chmod,
+		"chown":    chown,
+		"link":     link,
+		"copy":     func(w *World, args []string) error { return w.put(args[0], w.Scenario.Files[args[1]], 0o644) },
+		"knobs":    func(w *World, args []string) error { return w.turn(args[0]) },
+		"hold":     hold,
+		"kill":     kill,
+		"restart":  func(w *World, _ []string) error { return w.system.Restart(w) },
+		"await":    await,
+		"thief":    thief,
+		"full":     full,
+		"operator": func(w *World, args []string) error { return w.system.Operator(w, args) },
+	}
+}
+
+func write(w *World, args []string) error {
+	return w.witness.change(func() error {
+		if args[0] != "-inplace" {
+			return w.put("etc/"+args[0], w.Scenario.Files[args[1]], 0o644)
+		}
+		return os.WriteFile(w.Path("etc", args[1]), []byte(w.variant(args[2])), 0o644)
+	})
+}
+
+func slowly(w *World, args []string) error {
+	text := w.variant(args[1])
+	half := func(part string, flag int) error {
+		return w.witness.change(func() error {
+			f, err := os.OpenFile(w.Path("etc", args[0]), os.O_WRONLY|flag, 0o644)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteString(part)
+			return errors.Join(err, f.Close())
+		})
+	}
+	if err := half(text[:len(text)/2], os.O_TRUNC); err != nil {
+		return err
+	}
+	time.Sleep(time.Second)
+	return half(text[len(text)/2:], os.O_APPEND)
+}
+
+func remove(w *World, args []string) error {
+	return w.witness.change(func() error { return os.Remove(w.Path("etc", args[0])) })
+}
+
+func chmod(w *World, args []string) error {
+	mode, err := strconv.ParseUint(args[0], 8, 32)
+	if err != nil {
+		return err
+	}
+	return w.witness.change(func() error { return os.Chmod(w.Path("etc", args[1]), os.FileMode(mode)) })
+}
+
+func chown(w *World, args []string) error {
+	uid, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	return w.witness.change(func() error { return os.Chown(w.Path("etc", args[1]), uid, -1) })
+}
+
+func link(w *World, args []string) error {
+	return w.witness.change(func() error {
+		_ = os.Remove(w.Path("etc", args[0]))
+		return os.Symlink(w.expand(args[1]), w.Path("etc", args[0]))
+	})
+}
+
+func hold(w *World, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	w.system.Rounds(w, n)
+	w.witness.mark()
+	return nil
+}
+
+func kill(w *World, _ []string) error {
+	w.witness.look()
+	w.witness.mark()
+	pid := w.pid()
+	if pid == 0 {
+		return errors.New("there is no agent to kill")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	w.until("its end", patience, func() bool { return !lives(pid) })
+	return nil
+}
+
+func await(w *World, args []string) error {
+	const limit = 20 * time.Second
+	switch args[0] {
+	case "well":
+		var since time.Time
+		w.until("health", limit, func() bool {
+			switch {
+			case !w.well() || !w.wanted():
+				since = time.Time{}
+			case since.IsZero():
+				since = time.Now()
+			}
+			return !since.IsZero() && time.Since(since) > 2*Period && w.system.Quiet(w)
+		})
+	case "down":
+		w.until("its death", limit, func() bool { return w.pid() == 0 })
+	default:
+		w.until("told "+strings.Join(args, " "), limit, func() bool { return tells(w.system.Told(w), args) })
+	}
+	return nil
+}
+
+func thief(w *World, args []string) error {
+	if len(args) > 0 {
+		return w.thief.Close()
+	}
+	var err error
+	w.until("the port", patience, func() bool {
+		w.thief, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", w.Port))
+		return err == nil
+	})
+	return err
+}
+
+// full fills the file system of the world, which must be one of its own.
+func full(w *World, args []string) error {
+	ballast := w.Path("ballast")
+	if len(args) > 0 {
+		return os.Remove(ballast)
+	}
+	// dd ends with "no space left", which is what was asked for.
+	_ = exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=64k").Run()
+	_, err := os.Stat(filepath.Clean(ballast))
+	return err
+}
