@@ -129,7 +129,10 @@ func kill(w *World, _ []string) error {
 }
 
 func await(w *World, args []string) error {
-	const limit = 20 * time.Second
+	limit := 20 * time.Second
+	if _, nobody := w.system.(Nothing); nobody {
+		limit = 2 * time.Second // Nobody comes.
+	}
 	switch args[0] {
 	case "well":
 		var since time.Time
