@@ -57,8 +57,8 @@ func (d *Deadman) config(w *World) string {
 	}
 	line("    checks:")
 	expects := ""
-	if s.Expects != "" {
-		expects = fmt.Sprintf(", body: %q", s.Expects)
+	if s.Expects != nil {
+		expects = fmt.Sprintf(", json: {%s: %s}", s.Expects[0], s.Expects[1])
 	}
 	line("      health: {level: alive, http: {url: \"http://127.0.0.1:%d/health\"%s}}", w.Port, expects)
 	if s.Ready {
@@ -74,7 +74,7 @@ func (d *Deadman) config(w *World) string {
 		}
 	}
 	if !given(s.Policy, "recovery:") {
-		line("    recovery: {backoff-delay: 500ms, backoff-limit: 2s}")
+		line("    recovery: {backoff-delay: 500ms, backoff-limit: 2s, start-limit-interval: 20s}")
 	}
 	for _, policy := range s.Policy {
 		line("    %s", w.expand(policy))

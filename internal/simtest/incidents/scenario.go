@@ -22,7 +22,7 @@ import (
 //	preserve FILE#KEY...      values that the agent writes itself
 //	validate COMMAND...       the agent's own judgement of a config
 //	ready                     there is a deep check, /ready, that the agent must pass at the end
-//	expects TEXT              /health must hold the text
+//	expects KEY VALUE         /health must say so
 //	only SYSTEM...: WHY       deadman runs it in this way only
 //	policy LINE               one more line for the agent in deadman.yaml
 //	volume SIZE               all of it is on a file system of this size
@@ -53,7 +53,8 @@ type Scenario struct {
 	Links []string
 
 	Set, Exclude, Preserve, Policy []string
-	Validate, Expects, Volume      string
+	Expects                        []string
+	Validate, Volume               string
 	Ready                          bool
 	// Only are the ways in which deadman runs it, nil is both; Why says why.
 	Only []string
@@ -142,7 +143,9 @@ func (s *Scenario) line(line string) error {
 	case "ready":
 		s.Ready = true
 	case "expects":
-		s.Expects = after
+		if s.Expects = rest; len(rest) != 2 {
+			return fmt.Errorf("expects: a key and a value")
+		}
 	case "volume":
 		s.Volume = after
 	case "given":

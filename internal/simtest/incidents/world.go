@@ -160,7 +160,11 @@ func (w *World) answers(path, expects string) bool {
 
 // well reports whether the agent can do its work.
 func (w *World) well() bool {
-	return w.pid() > 0 && w.answers("/health", w.Scenario.Expects) && (!w.Scenario.Ready || w.answers("/ready", ""))
+	expects := ""
+	if e := w.Scenario.Expects; e != nil {
+		expects = fmt.Sprintf("%q: %q", e[0], e[1])
+	}
+	return w.pid() > 0 && w.answers("/health", expects) && (!w.Scenario.Ready || w.answers("/ready", ""))
 }
 
 // pid is that of the agent's process, 0 if it does not live.
