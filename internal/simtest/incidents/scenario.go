@@ -24,6 +24,7 @@ import (
 //	ready                     there is a deep check, /ready, that the agent must pass at the end
 //	expects KEY VALUE         /health must say so
 //	only SYSTEM...: WHY       deadman runs it in this way only
+//	owner runit               what restarts the agent by itself, where that is not the guard
 //	policy LINE               one more line for the agent in deadman.yaml
 //	volume SIZE               all of it is on a file system of this size
 //	given STEP                a step that comes before all else
@@ -54,7 +55,7 @@ type Scenario struct {
 
 	Set, Exclude, Preserve, Policy []string
 	Expects                        []string
-	Validate, Volume               string
+	Validate, Volume, Owner        string
 	Ready                          bool
 	// Only are the ways in which deadman runs it, nil is both; Why says why.
 	Only []string
@@ -146,6 +147,8 @@ func (s *Scenario) line(line string) error {
 		if s.Expects = rest; len(rest) != 2 {
 			return fmt.Errorf("expects: a key and a value")
 		}
+	case "owner":
+		s.Owner = after
 	case "volume":
 		s.Volume = after
 	case "given":

@@ -320,3 +320,15 @@ func freePort() (int, error) {
 	}
 	return 0, errors.New("cannot find a free port")
 }
+
+// runsv has runit's runsv own the agent, as it does in a service directory.
+func runsv(w *World) (end func(), err error) {
+	if err := os.MkdirAll(w.Path("service"), 0o755); err != nil {
+		return nil, err
+	}
+	script := "#!/bin/sh\nexec " + strings.Join(w.Agent(), " ") + " 2>&1\n"
+	if err := os.WriteFile(w.Path("service", "run"), []byte(script), 0o755); err != nil {
+		return nil, err
+	}
+	return w.begin("runsv", "runsv", w.Path("service"))
+}
