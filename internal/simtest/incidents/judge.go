@@ -79,7 +79,7 @@ func (w *World) lacks(want []string) string {
 			return want[1] + " has not mode " + want[2]
 		}
 	case "owner":
-		if info, err := os.Stat(path); err != nil || strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid)) != want[2] {
+		if owner(path, want[2]) != want[2] {
 			return want[1] + " does not belong to " + want[2]
 		}
 	case "link":
@@ -100,6 +100,20 @@ func (w *World) lacks(want []string) string {
 		}
 	}
 	return ""
+}
+
+// owner is whose a file is, with the group if that is asked for.
+func owner(path, asked string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	uid := strconv.Itoa(int(stat.Uid))
+	if strings.Contains(asked, ":") {
+		return uid + ":" + strconv.Itoa(int(stat.Gid))
+	}
+	return uid
 }
 
 // judge gives the five judgements.

@@ -20,6 +20,7 @@ import (
 //	set FILE...               the config set, below etc/; the first is the main file
 //	exclude FILE...           files beside it that a rollback must leave alone
 //	preserve FILE#KEY...      values that the agent writes itself
+//	follow DIR...             where links of the set may lead
 //	validate COMMAND...       the agent's own judgement of a config
 //	ready                     there is a deep check, /ready, that the agent must pass at the end
 //	expects KEY VALUE         /health must say so
@@ -32,7 +33,7 @@ import (
 //	(steps, see steps.go)
 //
 //	want FILE VARIANT         at the end FILE holds the bytes of VARIANT; "-": there is none
-//	want mode FILE MODE       …and so on: owner FILE UID, link FILE TARGET
+//	want mode FILE MODE       …and so on: owner FILE UID[:GID], link FILE TARGET
 //	want up | down | same     it serves; it does not; it does, by the first process
 //	want kept FILE REGEXP     the number found in it is not lower than it ever was
 //	bad VARIANT...            none of these may ever be the known good
@@ -44,7 +45,8 @@ import (
 //
 //	-- FILE --                a file of etc/ at the beginning, or a variant of one
 //
-// $DIR, $PORT and $OTHER (a second port) are expanded in files and lines. The file
+// $DIR, $PORT, $OTHER (a second port) and $PROGRAMS (where the agent's program,
+// gateway, is) are expanded in files and lines. The file
 // `knobs` holds those of the agent (package gateway).
 type Scenario struct {
 	Name  string
@@ -53,8 +55,8 @@ type Scenario struct {
 	Story string
 	Links []string
 
-	Set, Exclude, Preserve, Policy []string
-	Expects                        []string
+	Set, Exclude, Preserve, Follow []string
+	Policy, Expects                []string
 	Validate, Volume, Owner        string
 	Ready                          bool
 	// Only are the ways in which deadman runs it, nil is both; Why says why.
@@ -139,6 +141,8 @@ func (s *Scenario) line(line string) error {
 		s.Exclude = rest
 	case "preserve":
 		s.Preserve = rest
+	case "follow":
+		s.Follow = rest
 	case "validate":
 		s.Validate = after
 	case "ready":

@@ -42,6 +42,7 @@ type World struct {
 	witness *witness
 	first   int // the pid of the agent's first process
 	thief   net.Listener
+	rival   func()   // ends it
 	trouble []string // steps that did not come about
 }
 
@@ -117,6 +118,8 @@ func (w *World) expand(text string) string {
 			return strconv.Itoa(w.Port)
 		case "OTHER":
 			return strconv.Itoa(w.Other)
+		case "PROGRAMS":
+			return w.Programs
 		}
 		return "${" + name + "}" // the agent's business
 	})
@@ -230,6 +233,9 @@ func (w *World) Run(ctx context.Context, system System) (Verdict, error) {
 func (w *World) sweep() {
 	if w.thief != nil {
 		_ = w.thief.Close()
+	}
+	if w.rival != nil {
+		w.rival()
 	}
 	for range 3 {
 		for _, pid := range w.processes() {
