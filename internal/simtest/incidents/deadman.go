@@ -202,10 +202,11 @@ func (d *Deadman) Rounds(w *World, n int) {
 		}
 		return info.ModTime()
 	}
-	seen := last()
-	for range n {
+	begun := time.Now()
+	for seen, i := last(), 1; i <= n; i++ {
 		w.until("a round", patience, func() bool { return last().After(seen) })
 		seen = last()
+		time.Sleep(time.Until(begun.Add(time.Duration(i) * Period))) // A change wakes it before its time.
 	}
 	time.Sleep(Period / 4) // A change wakes it, and a round for that may have been the last one.
 }

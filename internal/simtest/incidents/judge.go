@@ -189,6 +189,9 @@ func (w *World) judgeTold(no func(int, string, ...any)) {
 func (w *World) leaks() []string {
 	var found []string
 	skip := append(w.system.Stores(w), w.Path("etc"))
+	for _, dir := range w.Scenario.Follow {
+		skip = append(skip, w.expand(dir))
+	}
 	_ = filepath.WalkDir(w.Dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil

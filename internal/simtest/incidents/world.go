@@ -110,19 +110,9 @@ func (w *World) Daemon() []string {
 }
 
 func (w *World) expand(text string) string {
-	return os.Expand(text, func(name string) string {
-		switch name {
-		case "DIR":
-			return w.Dir
-		case "PORT":
-			return strconv.Itoa(w.Port)
-		case "OTHER":
-			return strconv.Itoa(w.Other)
-		case "PROGRAMS":
-			return w.Programs
-		}
-		return "${" + name + "}" // the agent's business
-	})
+	// Any other $ is the agent's business.
+	return strings.NewReplacer("$DIR", w.Dir, "$PORT", strconv.Itoa(w.Port), "$OTHER", strconv.Itoa(w.Other),
+		"$PROGRAMS", w.Programs).Replace(text)
 }
 
 // put writes a file by rename, keeping what mode it has.
