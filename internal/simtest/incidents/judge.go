@@ -173,6 +173,7 @@ func (w *World) judgeTold(no func(int, string, ...any)) {
 		return
 	}
 	for _, words := range w.Scenario.Told {
+		words = strings.Fields(w.expand(strings.Join(words, " ")))
 		if !tells(lines, words) {
 			no(Told, "not told: %s", strings.Join(words, " "))
 		}

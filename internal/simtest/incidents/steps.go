@@ -243,6 +243,7 @@ func full(w *World, args []string) error {
 	}
 	// dd ends with "no space left", which is what was asked for.
 	_ = exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=64k").Run()
+	_ = exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=4k", "oflag=append", "conv=notrunc").Run()
 	_, err := os.Stat(filepath.Clean(ballast))
 	return err
 }
