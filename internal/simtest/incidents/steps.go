@@ -135,7 +135,8 @@ func kill(w *World, args []string) error {
 	w.witness.mark()
 	pid := w.pid()
 	if pid == 0 {
-		return errors.New("there is no agent to kill")
+		w.trouble = append(w.trouble, "there was no agent to kill")
+		return nil
 	}
 	signal := syscall.SIGKILL
 	if len(args) > 0 {
