@@ -164,7 +164,8 @@ func (d *Deadman) status(w *World) (agent struct {
 	Incident  string
 	KnownGood struct{ ID, Standing string } `json:"known_good"`
 	Live      struct{ ID, Standing string }
-}) {
+},
+) {
 	argv := d.command(w, "status", "--json")
 	out, _ := exec.Command(argv[0], argv[1:]...).Output()
 	var report struct{ Agents []json.RawMessage }
