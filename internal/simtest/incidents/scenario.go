@@ -3,6 +3,7 @@ package incidents
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -189,6 +190,28 @@ func (s *Scenario) line(line string) error {
 		s.Steps = append(s.Steps, words)
 	}
 	return err
+}
+
+// Lacks names what the scenario needs and this machine has not: a program, or the
+// rights of root; "" if nothing.
+func (s *Scenario) Lacks() string {
+	owned := slices.ContainsFunc(s.Given, func(step []string) bool { return step[0] == "chown" })
+	if (owned || s.Volume != "") && os.Geteuid() != 0 {
+		return "root"
+	}
+	programs := strings.Fields(s.Validate)
+	if len(programs) > 1 {
+		programs = programs[:1]
+	}
+	if s.Owner == "runit" {
+		programs = append(programs, "runsv")
+	}
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil && !strings.HasPrefix(program, "$") {
+			return program
+		}
+	}
+	return ""
 }
 
 // variants are the names of files that the lines refer to.
