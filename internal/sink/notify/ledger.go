@@ -24,7 +24,8 @@ type Fact struct {
 	Reverted []string
 	// Well: the agent serves, nothing is wrong with it, and no incident is open.
 	// Left: it was stopped on purpose, and is not expected to serve.
-	// Fine: the config on disk was looked at, and nothing is wrong with that.
+	// Fine: the config on disk was looked at, nothing is wrong with it, and no
+	// incident is open.
 	Well, Left, Fine bool
 	// Config: the event is about the config on disk and not about the agent.
 	Config bool

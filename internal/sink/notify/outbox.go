@@ -20,7 +20,7 @@ const fileName = "notify.json"
 // The gaps between attempts on a target that fails, and the longest that one may
 // ask for.
 const (
-	gapFirst = 10 * time.Second
+	gapFirst = 5 * time.Second
 	gapMost  = 10 * time.Minute
 	waitMax  = time.Hour
 )
@@ -149,6 +149,22 @@ func (o *Outbox) Due(now time.Time, targets []Target) time.Time {
 	return due
 }
 
+// Waiting is how many messages wait for any of the targets, and the services of
+// those that did not take the last one.
+func (o *Outbox) Waiting(targets []Target) (n int, failing []string) {
+	for _, w := range o.box.Waiting {
+		if slices.ContainsFunc(targets, func(t Target) bool { return slices.Contains(w.For, t.ID) }) {
+			n++
+		}
+	}
+	for _, t := range targets {
+		if _, ok := o.box.Trials[t.ID]; ok && !slices.Contains(failing, t.Service) {
+			failing = append(failing, t.Service)
+		}
+	}
+	return n, failing
+}
+
 // Deliver sends what waits to all targets at once, to each in its order and until
 // the first failure. Each delivery is on disk before the next. The error joins
 // the failures, a *SendError each; what they concern waits on.
@@ -221,7 +237,7 @@ func (o *Outbox) note(t Target, m Message, err error, now time.Time) error {
 	trial := o.box.Trials[t.ID]
 	trial.Failures++
 	gap := gapMost
-	if trial.Failures < 8 {
+	if trial.Failures < 9 {
 		gap = min(gapFirst<<(trial.Failures-1), gapMost)
 	}
 	if failed != nil {

@@ -159,7 +159,7 @@ func TestDownAndBack(t *testing.T) {
 	h.down()
 	d.put()
 	same(t, "due at once", d.due(), time.Duration(0))
-	for _, gap := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
+	for _, gap := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 600, 600} {
 		same(t, "error", d.deliver(), "cannot notify by webhook: connection refused")
 		same(t, "gap", d.due(), gap*time.Second)
 		same(t, "too early", d.deliver(), "")
