@@ -169,6 +169,10 @@ func fact(e record.Entry) notify.Fact {
 		f.Fine = !live.Unreadable && live.Valid == deadman.Healthy && !live.Held && !live.Bad
 	}
 	switch e.Kind {
+	case kindOutcome:
+		if e.Reason == deadman.AcceptedByPerson.String() && e.Outcome == "ok" {
+			f.Fine = true // A person has seen to it.
+		}
 	case kindRollback:
 		f.Event = notify.Rollback
 	case kindFailed:

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http/httptest"
 	netmail "net/mail"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,8 @@ type postOffice struct {
 	// offers are its extensions.
 	offers []string
 	tls    *tls.Config
+	// implicit: TLS from the first byte.
+	implicit bool
 
 	mu       sync.Mutex
 	commands []string
@@ -37,7 +40,10 @@ func newPostOffice(t *testing.T, o *postOffice) *postOffice {
 }
 
 func (o *postOffice) serve(c net.Conn) {
-	defer c.Close()
+	defer func() { c.Close() }()
+	if o.implicit {
+		c = tls.Server(c, o.tls)
+	}
 	in := bufio.NewReader(c)
 	say := func(line string) { fmt.Fprintf(c, "%s\r\n", line) }
 	say("220 here")
@@ -132,6 +138,27 @@ func TestMail(t *testing.T) {
 	}
 	if strings.Contains(letters[0], secret) {
 		t.Error("the password is in the letter")
+	}
+}
+
+// A password is said over TLS, however that begins.
+func TestMailOverTLS(t *testing.T) {
+	t.Parallel()
+	for query, o := range map[string]*postOffice{
+		"":                        {offers: []string{"STARTTLS", "AUTH PLAIN"}, tls: trusted},
+		"&requireStartTLS=yes":    {offers: []string{"STARTTLS", "AUTH PLAIN"}, tls: trusted},
+		"&encryption=ImplicitTLS": {offers: []string{"AUTH PLAIN"}, tls: trusted, implicit: true},
+	} {
+		newPostOffice(t, o)
+		if err := one(t, "smtp://u:"+secret+"@"+o.addr+"/?from=a@example.org&to=b@example.org"+query).Send(t.Context(), message); err != nil {
+			t.Errorf("%q: %v", query, err)
+			continue
+		}
+		commands, letters := o.said()
+		auth := slices.IndexFunc(commands, func(line string) bool { return strings.HasPrefix(line, "AUTH") })
+		if len(letters) != 1 || auth < slices.Index(commands, "STARTTLS") || !o.implicit && !slices.Contains(commands, "STARTTLS") {
+			t.Errorf("%q: %d letters, %q", query, len(letters), commands)
+		}
 	}
 }
 
