@@ -292,8 +292,8 @@ func (x *examination) messages(a config.Agent) {
 	waiting, failing := box.Waiting(targets)
 	switch {
 	case len(failing) > 0:
-		x.warn(a.Name, fmt.Sprintf("%d messages wait for %s, which did not take the last", waiting, join(failing)), "they are tried again; deadman check -v and deadman watch say what is wrong")
+		x.warn(a.Name, fmt.Sprintf("messages wait (%d) for %s, which did not take the last", waiting, join(failing)), "they are tried again; deadman check -v and deadman watch say what is wrong")
 	default:
-		x.ok(a.Name, fmt.Sprintf("messages go to %d targets", len(targets)))
+		x.ok(a.Name, fmt.Sprintf("messages go to %d places", len(targets)))
 	}
 }

@@ -26,8 +26,10 @@ type round struct {
 
 	mu   sync.Mutex
 	open int // agents whose round goes on
-	bad  bool
-	err  error
+	// made: some round was made by this process, and not left to another; bad: one
+	// of them did not end well.
+	made, bad bool
+	err       error
 }
 
 // rounds begins the rounds of agents that have a ping, by agent. Where a watch
@@ -66,10 +68,11 @@ func (r *round) end(ctx context.Context, exit int) error {
 	}
 	r.mu.Lock()
 	r.open--
+	r.made = r.made || exit != api.ExitBusy
 	r.bad = r.bad || exit != api.ExitOK && exit != api.ExitBusy
-	open, bad := r.open, r.bad
+	open, made, bad := r.open, r.made, r.bad
 	r.mu.Unlock()
-	if open > 0 {
+	if open > 0 || !made {
 		return nil
 	}
 	<-r.started // A start that came after the end would be a round that never ends.
