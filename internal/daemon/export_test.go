@@ -9,6 +9,9 @@ import (
 // ParseCgroup is parseCgroup: the machine of a test has only one cgroup.
 var ParseCgroup = parseCgroup
 
+// Fact is fact: entries of every kind are more than one test can bring about.
+var Fact = fact
+
 // Pulse is pulse, which is time alone.
 type Pulse struct{ pulse }
 

@@ -162,11 +162,14 @@ func fact(e record.Entry) notify.Fact {
 	f := notify.Fact{
 		Record: e.ID, Hash: e.Hash, Time: e.Time, Agent: e.Agent, Incident: e.Incident,
 		Cause: e.Cause, Reason: e.Reason, Snapshot: e.Snapshot, Reverted: body.Reverted,
-		Well: body.Phase == deadman.Up, Left: body.Phase == deadman.Stopped,
+		Left: body.Phase == deadman.Stopped,
 	}
-	if body.Step != nil && body.Step.Event.Round != nil && (f.Well || e.Incident == "") {
-		live := body.Step.Event.Round.Live
-		f.Fine = !live.Unreadable && live.Valid == deadman.Healthy && !live.Held && !live.Bad
+	if body.Step != nil && body.Step.Event.Round != nil {
+		round, up := body.Step.Event.Round, body.Phase == deadman.Up
+		// An incident may end although the agent is not ready: that is not well.
+		f.Well = up && !round.Partial && round.Ready != deadman.Unhealthy
+		live := round.Live
+		f.Fine = (up || e.Incident == "") && !live.Unreadable && live.Valid == deadman.Healthy && !live.Held && !live.Bad
 	}
 	switch e.Kind {
 	case kindOutcome:
@@ -220,20 +223,24 @@ func (m *messenger) finish(ctx context.Context, log *record.Log, msg *notify.Mes
 // always runs whenever kicked and whenever something is due, until ctx ends. It
 // is in nobody's way. A failure is said when it is new.
 func (m *messenger) always(ctx context.Context, kick <-chan struct{}, warn func(string)) {
-	said := ""
+	var said []string
 	for {
 		next, err := m.run(ctx, sendTime)
 		if ctx.Err() != nil {
 			return
 		}
-		text := ""
-		if err != nil {
-			text = err.Error()
+		var lines []string
+		for _, err := range unjoin(err) {
+			if line := err.Error(); !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
 		}
-		if text != said && text != "" {
-			warn(m.agent.Name + ": " + text)
+		for _, line := range lines {
+			if !slices.Contains(said, line) {
+				warn(m.agent.Name + ": " + line)
+			}
 		}
-		said = text
+		said = lines
 		var again <-chan time.Time
 		if !next.IsZero() {
 			again = time.After(max(time.Until(next), 0))
@@ -261,7 +268,7 @@ func (m *messenger) once(ctx context.Context, r *api.Agent) {
 	}
 }
 
-// unjoin returns the errors that were joined, each once.
+// unjoin returns the errors that were joined.
 func unjoin(err error) []error {
 	var joined interface{ Unwrap() []error }
 	if err == nil {
