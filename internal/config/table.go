@@ -417,12 +417,12 @@ var agentKeys = []key{
 	},
 
 	{
-		path: "notify", kind: text, shape: list, later: true, secret: true,
-		why: "Where alerts go.",
+		path: "notify", kind: target, shape: list, def: "[]", secret: true,
+		why: "Where messages go: `http` and `https` are webhooks, and `discord`, `googlechat`, `gotify`, `matrix`, `mattermost`, `ntfy`, `pushover`, `slack`, `smtp` and `telegram` URLs are written as for shoutrrr. `deadman doctor` says whether each can be used.",
 	},
 	{
-		path: "ping", kind: url, later: true, secret: true,
-		why: "A URL to call after every round, so that a dead deadman is missed.",
+		path: "ping", kind: url, secret: true,
+		why: "A URL to call after every round, so that a dead deadman is missed; with `/start` after its path when a round begins, with `/fail` when it did not end well.",
 	},
 	{
 		path: "canonical", kind: group, later: true,

@@ -42,6 +42,7 @@ func (x *examination) agent(ctx context.Context, a config.Agent) error {
 	x.commands(a)
 	x.process(ctx, a)
 	x.schedule(a)
+	x.messages(a)
 	if a.Recovery.Mode == config.Observe {
 		x.warn(a.Name, "mode is observe: at a death nothing is done", "recovery: {mode: enforce} acts")
 	}
