@@ -127,6 +127,10 @@ func (p *parser) agents(top, defaults *value, use bool) {
 		}
 		p.first[name] = v.at
 		merged := over(v, defaults)
+		if merged.kid("preset").bad {
+			continue // Whatever is missing, it may be there.
+		}
+		merged = over(merged, preset(merged))
 		before := p.found.count
 		p.judge.agent(merged)
 		if broken(merged) || p.found.count > before {
