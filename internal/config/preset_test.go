@@ -128,7 +128,7 @@ func TestPresetErrors(t *testing.T) {
 	for src, want := range map[string]string{
 		"    preset: opnclaw\n": `deadman.yaml:5:13: cannot use agents.a.preset: it is not hermes, nginx or openclaw`,
 		"    preset: hermes\n":  "deadman.yaml:5:5: cannot use agents.a.config: root is missing",
-		"    preset: hermes\n    config: {root: /srv/a, files: [x]}\n": "deadman.yaml:5:5: cannot use agents.a.config.preserve[0]: no pattern of files matches its file (agents.a.config.files: line 6)",
+		"    preset: hermes\n    config: {root: /srv/a, files: [x]}\n":       "deadman.yaml:5:5: cannot use agents.a.config.preserve[0]: no pattern of files matches its file (agents.a.config.files: line 6)",
 		"    preset: openclaw\n    config: {root: /srv/a}\n    period: 8s\n": "deadman.yaml:5:5: cannot use agents.a.timeout: it is longer than period, so rounds would overtake each other (agents.a.period: line 7)",
 	} {
 		_, problems := parse(t, "\nagents:\n  a:\n    supervisor: {child: [run]}\n"+src)
