@@ -46,11 +46,14 @@ func Init(ctx context.Context, t Target) (yaml []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(t.Files) == 0 && t.URL == "" {
+		if s.known = recognize(&s); s.known != nil {
+			s = s.outermost()
+			s.name = s.known.preset
+		}
+	}
 	if t.Name != "" {
 		s.name = t.Name
-	}
-	if len(t.Files) == 0 && t.URL == "" {
-		s.known = recognize(&s)
 	}
 	if err := s.runnable(); err != nil && (s.known == nil || s.known.start == nil) {
 		return nil, err

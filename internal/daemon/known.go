@@ -56,6 +56,22 @@ func recognize(s *subject) *known {
 	return nil
 }
 
+// outermost is the process that was started as the agent: OpenClaw's starts itself once
+// more, with a cache for its modules.
+func (s subject) outermost() subject {
+	for s.process.Parent > 1 {
+		up, err := subjectOf(s.process.Parent)
+		if err != nil {
+			break
+		}
+		if up.known = recognize(&up); up.known == nil || up.known.preset != s.known.preset || up.known.root != s.known.root {
+			break
+		}
+		s = up
+	}
+	return s
+}
+
 // variable is one of the agent's own, else one of ours where it is a command.
 func (s *subject) variable(name string) string {
 	if s.environ != nil {
@@ -119,7 +135,11 @@ func (s *subject) openclaw() *known {
 	if filepath.Ext(program) == ".mjs" && isInterpreter(filepath.Base(s.exe)) {
 		run = []string{s.exe, program} // Its node may be in nobody's PATH.
 	}
-	if s.process.PID != 0 {
+	switch i := slices.Index(s.argv, "gateway"); {
+	case s.process.PID == 0:
+	case i > 0:
+		k.start = slices.Concat(run, s.argv[i:])
+	default:
 		k.start = slices.Concat(run, []string{"gateway", "run"})
 		k.notes = []string{"CHECK THIS: it has written over its command line. If it was started with flags, add them."}
 	}
@@ -224,13 +244,12 @@ func Find(ctx context.Context) (yaml []byte, notes []string, err error) {
 		if err != nil || s.process.PID != pid {
 			continue
 		}
-		k := recognize(&s)
-		if k == nil {
+		if s.known = recognize(&s); s.known == nil || s.outermost().process.PID != pid {
 			continue
 		}
-		named[k.preset]++
-		t := Target{Name: k.preset, PID: pid}
-		if n := named[k.preset]; n > 1 {
+		named[s.known.preset]++
+		t := Target{Name: s.known.preset, PID: pid}
+		if n := named[s.known.preset]; n > 1 {
 			t.Name += "-" + strconv.Itoa(n)
 		}
 		text, err := Init(ctx, t)
