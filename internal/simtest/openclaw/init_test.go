@@ -63,7 +63,7 @@ func TestInit(t *testing.T) {
 	kill(t, w.status(t))
 	until(t, "the gateway", func() bool {
 		w.dm(t, "check")
-		return answers("/healthz")
+		return w.count(t, "rollback", "") > 0 && answers("/healthz")
 	})
 	if got := w.live(t); got != w.good() {
 		t.Errorf("the config is\n%s", got)

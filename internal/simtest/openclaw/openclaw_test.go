@@ -49,9 +49,11 @@ func TestRun(t *testing.T) {
 			}
 			before := a.Process.PID
 			kill(t, a)
-			if a = w.proven(t); a.Process.PID == before {
-				t.Error("it was not started again")
-			}
+			until(t, "another process", func() bool {
+				a = w.status(t)
+				return a.Process != nil && a.Process.PID != before
+			})
+			a = w.proven(t)
 			if got := w.live(t); got != w.good() || !answers("/healthz") {
 				t.Errorf("the config is\n%s", got)
 			}
@@ -88,7 +90,12 @@ func TestRun(t *testing.T) {
 			}
 			return now.LastCheck.Sub(since) > 3*time.Second
 		})
+		before := a.Process.PID
 		kill(t, a)
+		until(t, "another process", func() bool {
+			a = w.status(t)
+			return a.Process != nil && a.Process.PID != before
+		})
 		a = w.proven(t)
 		if got := w.live(t); got != written {
 			t.Errorf("the config is\n%s", got)
@@ -113,7 +120,7 @@ func TestRun(t *testing.T) {
 		if err := run.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		kill(t, a)
+		killAll(t, a)
 		var holder net.Listener
 		until(t, "the port", func() (ok bool) {
 			var err error

@@ -276,10 +276,23 @@ func (w *world) count(t *testing.T, kind, reason string) int {
 	return n
 }
 
-// kill kills the gateway and waits for its end.
+// kill kills the gateway's main process. What it leaves behind, for it may be only what
+// started another, is for deadman to find.
 func kill(t *testing.T, a api.Agent) {
 	t.Helper()
 	if err := syscall.Kill(a.Process.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killAll kills all that the gateway is, and waits for its end.
+func killAll(t *testing.T, a api.Agent) {
+	t.Helper()
+	group, err := syscall.Getpgid(a.Process.PID)
+	if err == nil {
+		err = syscall.Kill(-group, syscall.SIGKILL)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	until(t, "its end", func() bool { return !answers("/healthz") })

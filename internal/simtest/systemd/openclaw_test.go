@@ -44,6 +44,13 @@ WantedBy=multi-user.target
 
 const answers = `(exec 3<>/dev/tcp/127.0.0.1/18789; printf 'GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3; timeout 10 head -1 <&3 | grep -q 200)`
 
+// holder takes the gateway's port and answers for it.
+const holder = `/opt/openclaw/node_modules/node/bin/node -e 'require("http").createServer((q, r) => r.end("{\"ok\":true,\"status\":\"live\"}")).listen(18789, "127.0.0.1")' </dev/null >/dev/null 2>&1 &
+echo $! >/srv/holder.pid
+for i in $(seq 20); do sleep 0.1; done
+kill -0 $(cat /srv/holder.pid)
+`
+
 // TestOpenClaw: a real gateway that runs as a user of its own, and a deadman that is
 // root and was set up by `deadman init` alone.
 func TestOpenClaw(t *testing.T) {
@@ -110,16 +117,17 @@ func TestOpenClaw(t *testing.T) {
 
 	t.Run("port taken", func(t *testing.T) {
 		before := strings.Count(m.run(t, "deadman history openclaw"), "rollback success")
-		m.write(t, "/srv/holder.yaml", good(18789))
-		// The port is free when the last of its processes has ended.
+		// The other answers as a healthy gateway does. OpenClaw then leaves the port to it and
+		// ends with 78 (gateway/gateway-lock); to deadman it is a stranger.
+		m.write(t, "/srv/holder", holder)
 		m.run(t, "kill -9 $(systemctl show -P MainPID openclaw-gateway)")
-		m.until(t, "agent -daemon -config /srv/holder.yaml -pid-file /run/holder.pid; for i in 1 2 3 4; do sleep 0.1; kill -0 $(cat /run/holder.pid) && exit 0; done; exit 1")
+		m.until(t, "bash /srv/holder") // free when the last of its processes has ended
 		m.until(t, "deadman check openclaw 2>/dev/null; deadman history openclaw | grep -q port-taken")
 		id := strings.TrimSpace(m.run(t, `deadman history openclaw --json | sed -n 's/.*"incident":"\([^"]*\)".*"cause":"port-taken".*/\1/p' | tail -1`))
-		if why := m.run(t, "deadman explain "+id); !strings.Contains(why, "(agent) listens on port 18789") {
+		if why := m.run(t, "deadman explain "+id); !strings.Contains(why, "process "+strings.TrimSpace(m.read(t, "/srv/holder.pid"))+" (") || !strings.Contains(why, "listens on port 18789 and is not the agent's") {
 			t.Errorf("explain names nobody:\n%s", why)
 		}
-		m.run(t, "kill -9 $(cat /run/holder.pid)")
+		m.run(t, "kill -9 $(cat /srv/holder.pid)")
 		m.until(t, "deadman check openclaw >/dev/null 2>&1; "+answers+" && deadman status openclaw | grep -Eq '\\b(up|probation)\\b'")
 		if after := strings.Count(m.run(t, "deadman history openclaw"), "rollback success"); after != before {
 			t.Errorf("%d rollbacks, %d before", after, before)
