@@ -4,7 +4,6 @@ import (
 	"embed"
 	"fmt"
 	"strings"
-	"sync"
 )
 
 // presetFiles are the presets as a person reads them: the keys of an agent, with
@@ -39,31 +38,31 @@ func Presets() []Preset {
 	return out
 }
 
-// parsedPresets are the values of all presets by name. What is wrong in one is a bug in
-// this package, so it panics, and every test fails.
-var parsedPresets = sync.OnceValue(func() map[string]*value {
-	parsed := map[string]*value{}
-	for _, p := range Presets() {
-		found := &collection{}
-		r := reader{src: newSource("preset "+p.Name, p.Text), found: found, budget: maxNodes}
-		v := r.read(compiled().agent, r.document(p.Text), nil, "")
-		if len(found.list) > 0 || v.kids["preset"] != nil {
-			panic(fmt.Sprintf("config: preset %s: %v", p.Name, found.list))
-		}
-		parsed[p.Name] = v
-	}
-	return parsed
-})
-
 // preset returns what the preset that v names supplies, as if it were written where
 // it is named; nil if it names none. Errors are found by what somebody wrote
 // together with it, and stand at the line that somebody can change.
-func preset(v *value) *value {
+//
+// What is wrong in the preset itself is a bug in this package, so it panics, and
+// every test fails.
+func (p *parser) preset(v *value) *value {
 	named := v.kid("preset")
 	if named.absent || named.bad {
 		return nil
 	}
-	return parsedPresets()[named.text].placed(named.at, v.path)
+	parsed := p.presets[named.text]
+	if parsed == nil {
+		text, err := presetFiles.ReadFile("preset/" + named.text + ".yaml")
+		found := &collection{}
+		r := reader{src: newSource("preset "+named.text, text), found: found, budget: maxNodes}
+		if err == nil {
+			parsed = r.read(compiled().agent, r.document(text), nil, "")
+		}
+		if err != nil || len(found.list) > 0 || parsed.kids["preset"] != nil {
+			panic(fmt.Sprintf("config: preset %s: %v %v", named.text, err, found.list))
+		}
+		p.presets[named.text] = parsed
+	}
+	return parsed.placed(named.at, v.path)
 }
 
 // placed returns v and all beneath it as if they were written at one place, with
