@@ -44,13 +44,6 @@ WantedBy=multi-user.target
 
 const answers = `(exec 3<>/dev/tcp/127.0.0.1/18789; printf 'GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3; timeout 10 head -1 <&3 | grep -q 200)`
 
-// holder takes the gateway's port and answers for it.
-const holder = `/opt/openclaw/node_modules/node/bin/node -e 'require("http").createServer((q, r) => r.end("{\"ok\":true,\"status\":\"live\"}")).listen(18789, "127.0.0.1")' </dev/null >/dev/null 2>&1 &
-echo $! >/srv/holder.pid
-for i in $(seq 20); do sleep 0.1; done
-kill -0 $(cat /srv/holder.pid)
-`
-
 // TestOpenClaw: a real gateway that runs as a user of its own, and a deadman that is
 // root and was set up by `deadman init` alone.
 func TestOpenClaw(t *testing.T) {
@@ -112,28 +105,9 @@ func TestOpenClaw(t *testing.T) {
 			s.proven(t)
 		})
 	}
+	// Its port taken is a matter for the suite of `deadman run`: under systemd the gateway
+	// waits for it by itself for five minutes, or leaves it to whoever answers as it would.
+
 	// Its own program was run as its user, and left nothing that it could not write.
 	m.run(t, "[ -z \"$(find /home/claw -not -user claw)\" ]")
-
-	t.Run("port taken", func(t *testing.T) {
-		before := strings.Count(m.run(t, "deadman history openclaw"), "rollback success")
-		// The other answers as a healthy gateway does. OpenClaw then leaves the port to it and
-		// ends with 78 (gateway/gateway-lock); to deadman it is a stranger.
-		m.write(t, "/srv/holder", holder)
-		m.run(t, "kill -9 $(systemctl show -P MainPID openclaw-gateway)")
-		m.until(t, "bash /srv/holder") // free when the last of its processes has ended
-		m.until(t, "deadman check openclaw 2>/dev/null; deadman history openclaw | grep -q port-taken")
-		id := strings.TrimSpace(m.run(t, `deadman history openclaw --json | sed -n 's/.*"incident":"\([^"]*\)".*"cause":"port-taken".*/\1/p' | tail -1`))
-		if why := m.run(t, "deadman explain "+id); !strings.Contains(why, "process "+strings.TrimSpace(m.read(t, "/srv/holder.pid"))+" (") || !strings.Contains(why, "listens on port 18789 and is not the agent's") {
-			t.Errorf("explain names nobody:\n%s", why)
-		}
-		m.run(t, "kill -9 $(cat /srv/holder.pid)")
-		m.until(t, "deadman check openclaw >/dev/null 2>&1; "+answers+" && deadman status openclaw | grep -Eq '\\b(up|probation)\\b'")
-		if after := strings.Count(m.run(t, "deadman history openclaw"), "rollback success"); after != before {
-			t.Errorf("%d rollbacks, %d before", after, before)
-		}
-		if got := m.read(t, "/home/claw/.openclaw/openclaw.json"); got != claws {
-			t.Errorf("the config is\n%s", got)
-		}
-	})
 }
