@@ -209,6 +209,9 @@ func (j *journal) entries(step guard.Step) ([]record.Entry, error) {
 		}
 		add(e, entryBody{Action: &a})
 		if e, duration, ok := j.ending(step, a); ok {
+			if e.Kind == kindRestart {
+				j.reverted = nil // Those of a rollback before it.
+			}
 			add(e, entryBody{DurationMS: duration.Milliseconds(), ConfigPath: j.path, Reverted: j.reverted})
 		}
 	}
