@@ -58,7 +58,9 @@ func onDiskAtStart(before Seen, r Round) Evidence {
 	// makes it irrelevant that a directory has changed: some other name in it
 	// has. Without such a look the directory may have been given another file
 	// under the member's name, and its ctime counts too.
-	sameInodes := before.Hash == r.Live.Hash && before.Inodes == r.Live.Inodes && before.Written.Equal(r.Live.Written)
+	// A process that could not be seen then may have been there already.
+	looked := r.Previous.IsZero() || !r.Previous.After(r.StartedAt)
+	sameInodes := looked && before.Hash == r.Live.Hash && before.Inodes == r.Live.Inodes && before.Written.Equal(r.Live.Written)
 	changed := r.Live.Changed
 	if sameInodes {
 		changed = r.Live.Written

@@ -121,6 +121,7 @@ func (m *machine) appeared(live Live) {
 		return
 	}
 	if !live.Unreadable && live.Identity != inc.Target.Identity {
+		m.judgeFailure(false) // The next failure would take its place.
 		live.Changed = time.Time{}
 		if live.Hash == m.Seen.Hash {
 			live.Snapshot = m.Seen.Snapshot

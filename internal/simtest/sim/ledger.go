@@ -18,19 +18,25 @@ import (
 type ledger struct {
 	starts []time.Time // ordered in this boot
 
-	// The uninterrupted run of full rounds on one process.
-	runOn            deadman.Process
-	first, last      time.Time
-	kept             bool // a Keep went well since the last start or reboot
+	looks
+	unsaved          *looks // what they were before a round that is not saved yet
+	kept             bool   // a Keep went well since the last start or reboot
 	keptLive         lifecycle.Live
 	hindered         bool // a cause was seen by the Keep before the start in hand
 	incident         string
+	opens            bool   // this step opens one
 	put              string // identity that a rollback put there
 	onTarget         string // the same, if the start in hand is on it
 	verified, failed map[string]bool
 	open             []string // failed, and the next Keep says whether it counts
 	words            bool     // a person asked for more than a pause
-	lastRound        lifecycle.Round
+}
+
+// looks are what the rounds have shown.
+type looks struct {
+	// The uninterrupted run of full rounds on one process.
+	runOn       deadman.Process
+	first, last time.Time
 	// sick counts unhealthy rounds in a row; those that cannot tell neither count
 	// nor end it.
 	sick int
@@ -48,6 +54,7 @@ func (w *World) Save(_ context.Context, step guard.Step) error {
 	}
 	w.audited(step)
 	w.state = step.After
+	w.ledger.unsaved = nil
 	_ = w.crashPoint() // Saved is saved, whatever becomes of who did it.
 	return nil
 }
@@ -56,7 +63,7 @@ func (w *World) Save(_ context.Context, step guard.Step) error {
 func (w *World) audited(step guard.Step) {
 	w.Steps++
 	w.covered(step)
-	if !reflect.DeepEqual(step.Before, w.state) {
+	if w.Deep && !reflect.DeepEqual(step.Before, w.state) {
 		w.must(fmt.Errorf("a step does not begin where the one before has ended"))
 	}
 	if w.Deep {
@@ -95,7 +102,8 @@ func (l *ledger) round(r lifecycle.Round, w *World) {
 	if w.state.Pending.Deed() {
 		return
 	}
-	l.lastRound = r
+	before := l.looks
+	l.unsaved = &before
 	l.left = r.Stopped && r.Presence == deadman.Gone && (l.left || !w.state.Incident.Open())
 	switch {
 	case r.Alive == deadman.Unhealthy:
@@ -140,6 +148,10 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		}
 		l.open, l.hindered = nil, len(o.Causes) > 0
 	}
+	if o := ev.Outcome; o != nil && o.Kind == lifecycle.DoStart && (o.Changed || !o.Appeared.IsZero()) {
+		l.onTarget = "" // Nothing was started on it.
+	}
+	l.opens = !before.Incident.Open()
 	if id := w.state.Incident.ID; id != l.incident {
 		l.incident = id
 		l.open, l.put, l.onTarget = nil, "", ""
@@ -166,7 +178,7 @@ func (w *World) auditAction(a lifecycle.Action) error {
 	}
 	switch a.Kind {
 	case lifecycle.DoStop:
-		if a.Reason == deadman.ChecksUnhealthy && w.state.Incident.Gaps == 0 && l.sick < w.policy.Threshold {
+		if a.Reason == deadman.ChecksUnhealthy && l.opens && l.sick < w.policy.Threshold {
 			return fmt.Errorf("after %d unhealthy rounds, the threshold is %d", l.sick, w.policy.Threshold)
 		}
 	case lifecycle.Note:

@@ -146,7 +146,8 @@ func (w *World) reboot(jump time.Duration, init bool) {
 	w.proc, w.clockSet, w.stopped, w.prev = nil, false, false, time.Time{}
 	w.boot++
 	w.restarts = 0
-	w.now = w.now.Add(jump)
+	// The machine's clock begins anew with what the wall clock says then.
+	w.now, w.offset = w.wall().Add(jump), 0
 	w.booted = w.now
 	w.ledger.starts = nil
 	w.ledger.kept = false
