@@ -147,7 +147,8 @@ func (d *Deadman) status(w *World) (agent struct {
 	Incident  string
 	KnownGood struct{ ID, Standing string } `json:"known_good"`
 	Live      struct{ ID, Standing string }
-}) {
+},
+) {
 	argv := d.command(w, "status", "--json")
 	out, _ := exec.Command(argv[0], argv[1:]...).Output()
 	var report struct{ Agents []json.RawMessage }
@@ -208,17 +209,7 @@ func (d *Deadman) Operator(w *World, args []string) error {
 
 // KnownGood is what other tools would read at the stable path.
 func (d *Deadman) KnownGood(w *World) map[string]string {
-	good := map[string]string{}
-	files := w.Path("state", "agents", "agent", "last-known-good")
-	for _, pattern := range w.Scenario.Set {
-		paths, _ := filepath.Glob(filepath.Join(files, pattern))
-		for _, path := range paths {
-			if text, err := os.ReadFile(path); err == nil {
-				name, _ := filepath.Rel(files, path)
-				good[name] = string(text)
-			}
-		}
-	}
+	good := w.setFiles(w.Path("state", "agents", "agent", "last-known-good"))
 	if len(good) == 0 {
 		return nil
 	}

@@ -205,7 +205,9 @@ func (w *World) Run(ctx context.Context, system System) (Verdict, error) {
 	if err := system.Begin(w); err != nil {
 		return Verdict{}, fmt.Errorf("cannot begin %s: %v", system.Name(), err)
 	}
-	w.until("the first start", patience, w.well)
+	if peer, ok := system.(Peer); !w.until("the first start", patience, w.well) && ok {
+		return Verdict{}, fmt.Errorf("cannot judge %s: under it the agent does not start", peer.Name())
+	}
 	w.first = w.pid()
 	w.until("the first proof", patience, func() bool { return system.Ready(w) })
 	w.witness = newWitness(w)
