@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"deadman/internal/simtest/machine"
 )
 
 // peerFiles are the configurations of the peers, as templates over a [setting].
@@ -29,9 +31,10 @@ type Peer interface {
 }
 
 // Peers are all of them, in the scoreboard's order. A peer keeps something of the
-// agent that it guards, so each scenario needs new ones.
-func Peers() []Peer {
-	return []Peer{&Script{}, &Monit{}, &Runit{}, &Supervisord{}, &Pebble{}}
+// agent that it guards, so each scenario needs new ones. systemd runs in the machine,
+// or, if that is nil, does not, and why says why.
+func Peers(m *machine.Machine, why string) []Peer {
+	return []Peer{&Script{}, &Monit{}, &Runit{}, &Supervisord{}, &Systemd{Machine: m, Why: why}, &Pebble{}}
 }
 
 // setting is what a configuration says of the agent.
@@ -158,7 +161,7 @@ func (*peer) Typed() bool { return false }
 // Told are the lines of its log.
 func (p *peer) Told(w *World) []string {
 	text, _ := os.ReadFile(w.Path(p.log))
-	return slices.Collect(strings.Lines(string(text[min(p.from, len(text)):])))
+	return strings.Split(strings.TrimSpace(string(text[min(p.from, len(text)):])), "\n")
 }
 
 // End ends its program.

@@ -62,7 +62,13 @@ func scenarios(t *testing.T) []*incidents.Scenario {
 // play runs a scenario under a system in a directory of its own.
 func play(t *testing.T, s *incidents.Scenario, system incidents.System) incidents.Verdict {
 	t.Helper()
-	w, err := incidents.NewWorld(s, t.TempDir(), programs)
+	// Not in t.TempDir(): its names are long, and a socket's may not be.
+	dir, err := os.MkdirTemp(programs, "world-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	w, err := incidents.NewWorld(s, dir, programs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,7 +41,10 @@ type World struct {
 
 	system  System
 	witness *witness
-	first   int // the pid of the agent's first process
+	// seen is how we know a process of the agent's, where it runs in a machine that
+	// numbers them for itself; nil where it does not.
+	seen  func(pid int) int
+	first int // the pid of the agent's first process
 	thief   net.Listener
 	trouble []string // steps that did not come about
 }
@@ -170,6 +174,9 @@ func (w *World) pid() int {
 		return 0
 	}
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	if w.seen != nil {
+		pid = w.seen(pid)
+	}
 	if !lives(pid) {
 		return 0
 	}
@@ -306,13 +313,19 @@ func (w *World) begin(name string, argv ...string) (end func(), err error) {
 	}, nil
 }
 
+// ports are those that were given out: many worlds take theirs at the same time.
+var ports sync.Map
+
 func freePort() (int, error) {
 	// Below the ephemeral range, where no connection of somebody's may sit.
 	for range 1000 {
 		port := 10000 + int(time.Now().UnixNano()/1000%20000)
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
-			return port, listener.Close()
+			_ = listener.Close()
+			if _, taken := ports.LoadOrStore(port, true); !taken {
+				return port, nil
+			}
 		}
 		time.Sleep(time.Millisecond)
 	}
