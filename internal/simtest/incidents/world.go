@@ -43,8 +43,8 @@ type World struct {
 	witness *witness
 	// seen is how we know a process of the agent's, where it runs in a machine that
 	// numbers them for itself; nil where it does not.
-	seen  func(pid int) int
-	first int // the pid of the agent's first process
+	seen    func(pid int) int
+	first   int // the pid of the agent's first process
 	thief   net.Listener
 	trouble []string // steps that did not come about
 }
