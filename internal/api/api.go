@@ -100,9 +100,12 @@ type Entry struct {
 	OldHash  string    `json:"old_config_hash,omitempty"`
 	NewHash  string    `json:"new_config_hash,omitempty"`
 	Outcome  string    `json:"outcome,omitempty"`
-	// Detail is a short line without values; Reverted are key paths.
+	// Detail is a short line without values. Reverted are the key paths that a
+	// rollback put back, Differs those in which a captured config differs from
+	// the known good.
 	Detail   string   `json:"detail,omitempty"`
 	Reverted []string `json:"reverted,omitempty"`
+	Differs  []string `json:"differs,omitempty"`
 }
 
 // Explanation is why one thing was decided: `explain ID --json`.

@@ -90,5 +90,8 @@ func entryLine(e api.Entry, now time.Time) string {
 	if len(e.Reverted) > 0 {
 		line += "; reverted " + strings.Join(e.Reverted, ", ")
 	}
+	if len(e.Differs) > 0 {
+		line += "; differs from the known good in " + strings.Join(e.Differs, ", ")
+	}
 	return line
 }

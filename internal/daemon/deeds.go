@@ -64,7 +64,9 @@ func (w *world) capture(ctx context.Context, s lifecycle.State) lifecycle.Outcom
 		return failed(err)
 	}
 	w.retain(s, m.ID)
-	return lifecycle.Outcome{OK: true, Snapshot: m.ID, Live: w.facts(look)}
+	// What cannot be compared is captured all the same.
+	differs, _ := w.changes(s, m.ID)
+	return lifecycle.Outcome{OK: true, Snapshot: m.ID, Live: w.facts(look), Differs: differs}
 }
 
 // retain removes what retention does not keep. That it could not is no failure

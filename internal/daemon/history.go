@@ -79,6 +79,7 @@ func publish(e record.Entry) api.Entry {
 	return api.Entry{
 		ID: e.ID, Time: e.Time, Agent: e.Agent, Incident: e.Incident, Kind: e.Kind, Cause: e.Cause, Reason: e.Reason,
 		Snapshot: e.Snapshot, OldHash: e.OldHash, NewHash: e.NewHash, Outcome: e.Outcome, Detail: detail(body), Reverted: body.Reverted,
+		Differs: body.Differs,
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	kindPassed   = "passed"    // nothing but time
 	kindSnapshot = "snapshot"  // of no record: a snapshot that is explained
 	kindSetAside = "set-aside" // a damaged database was
+	kindChange   = "change"    // a config was captured that differs from the known good
 
 	// The end of a recovery; these are the rows of request_log.
 	kindRollback = "rollback"
@@ -41,7 +42,7 @@ func Kinds() []string {
 		string(lifecycle.DoKeep), string(lifecycle.DoRestore), string(lifecycle.DoStart),
 		string(lifecycle.Alert), string(lifecycle.Note),
 		string(lifecycle.Pause), string(lifecycle.Resume), string(lifecycle.Accept),
-		kindObserved, kindOutcome, kindFound, kindPassed, kindSnapshot, kindSetAside,
+		kindObserved, kindOutcome, kindFound, kindPassed, kindSnapshot, kindSetAside, kindChange,
 	}
 }
 
@@ -52,6 +53,7 @@ type entryBody struct {
 	Action   *lifecycle.Action `json:"action,omitempty"`
 	Detail   string            `json:"detail,omitempty"`
 	Reverted []string          `json:"reverted,omitempty"`
+	Differs  []string          `json:"differs,omitempty"`
 
 	DurationMS int64  `json:"duration_ms,omitempty"`
 	ConfigPath string `json:"config_path,omitempty"`
@@ -190,6 +192,9 @@ func (j *journal) entries(step guard.Step) ([]record.Entry, error) {
 		}
 	}
 	add(first, body)
+	if o := step.Event.Outcome; o != nil && len(o.Differs) > 0 {
+		add(record.Entry{Kind: kindChange, Reason: first.Reason, Snapshot: o.Snapshot}, entryBody{Differs: o.Differs})
+	}
 
 	for _, a := range step.Actions {
 		e := record.Entry{Kind: string(a.Kind), Reason: a.Reason.String(), Cause: a.Cause.String(), Snapshot: a.Snapshot}

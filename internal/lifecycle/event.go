@@ -152,6 +152,9 @@ type Outcome struct {
 	// key paths that a restore changed (never values).
 	Detail   string   `json:"detail,omitempty"`
 	Reverted []string `json:"reverted,omitempty"`
+	// Differs are, for the record alone, the key paths in which what was captured
+	// differs from the known good.
+	Differs []string `json:"differs,omitempty"`
 }
 
 // Verb is a person's word.

@@ -27,6 +27,7 @@ import (
 //	slow TIME             before it listens (start)
 //	upstream ok|401|timeout   how its provider answers
 //	key PATH PREFIX       the provider accepts only keys that begin so; ${NAME} is the environment's
+//	routes PATH PATH      …and only for the provider at the first path at the address at the second
 //	needs-provider        it ends when its provider does not answer it at the start
 //	panics FILE           when its provider fails it "repairs" its config with FILE, and dies
 //	exit STATUS           it ends so, now

@@ -54,5 +54,11 @@ func (a *agent) provider(k knobs) string {
 			}
 		}
 	}
+	for _, route := range k["routes"] {
+		name, address := values(*a.config.Load(), route[0]), values(*a.config.Load(), route[1])
+		if len(name) != 1 || len(address) != 1 || !strings.Contains(address[0], name[0]) {
+			return "401"
+		}
+	}
 	return "ok"
 }

@@ -21,6 +21,7 @@ type Deadman struct {
 	OneShot bool
 
 	end    func()
+	owner  func() // ends what owns the agent
 	rounds atomic.Int64
 	// asked is when told was read, so that a poll does not start a program each time.
 	mu    sync.Mutex
@@ -50,15 +51,17 @@ func (d *Deadman) config(w *World) string {
 	if s.Validate != "" {
 		line("    validate: %s", list(strings.Fields(w.expand(s.Validate))))
 	}
-	if d.OneShot {
+	if s.Owner == "runit" {
+		line("    supervisor: {runit: %s}", w.Path("service"))
+	} else if d.OneShot {
 		line("    supervisor:\n      command: {start: %s}\n      process: {pid-file: %s}", list(w.Daemon()), w.Path("run", "pid"))
 	} else {
 		line("    supervisor: {child: %s}", list(w.Agent()))
 	}
 	line("    checks:")
 	expects := ""
-	if s.Expects != "" {
-		expects = fmt.Sprintf(", body: %q", s.Expects)
+	if s.Expects != nil {
+		expects = fmt.Sprintf(", json: {%s: %s}", s.Expects[0], s.Expects[1])
 	}
 	line("      health: {level: alive, http: {url: \"http://127.0.0.1:%d/health\"%s}}", w.Port, expects)
 	if s.Ready {
@@ -74,7 +77,7 @@ func (d *Deadman) config(w *World) string {
 		}
 	}
 	if !given(s.Policy, "recovery:") {
-		line("    recovery: {backoff-delay: 500ms, backoff-limit: 2s}")
+		line("    recovery: {backoff-delay: 500ms, backoff-limit: 2s, start-limit-interval: 20s}")
 	}
 	for _, policy := range s.Policy {
 		line("    %s", w.expand(policy))
@@ -112,13 +115,22 @@ func (d *Deadman) Begin(w *World) error {
 			return err
 		}
 	}
+	if w.Scenario.Owner == "runit" {
+		end, err := runsv(w)
+		if err != nil {
+			return err
+		}
+		d.owner = end
+	}
 	if !d.OneShot {
 		end, err := w.begin("deadman", d.command(w, "watch")...)
 		d.end = end
 		return err
 	}
-	if err := w.run("agent", w.Daemon()...); err != nil {
-		return err
+	if w.Scenario.Owner == "" {
+		if err := w.run("agent", w.Daemon()...); err != nil {
+			return err
+		}
 	}
 	w.until("the agent", patience, func() bool { return w.pid() > 0 })
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -258,5 +270,9 @@ func (d *Deadman) End(*World) {
 	if d.end != nil {
 		d.end()
 		d.end = nil
+	}
+	if d.owner != nil {
+		d.owner()
+		d.owner = nil
 	}
 }

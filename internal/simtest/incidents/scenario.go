@@ -22,8 +22,9 @@ import (
 //	preserve FILE#KEY...      values that the agent writes itself
 //	validate COMMAND...       the agent's own judgement of a config
 //	ready                     there is a deep check, /ready, that the agent must pass at the end
-//	expects TEXT              /health must hold the text
+//	expects KEY VALUE         /health must say so
 //	only SYSTEM...: WHY       deadman runs it in this way only
+//	owner runit               what restarts the agent by itself, where that is not the guard
 //	policy LINE               one more line for the agent in deadman.yaml
 //	volume SIZE               all of it is on a file system of this size
 //	given STEP                a step that comes before all else
@@ -53,7 +54,8 @@ type Scenario struct {
 	Links []string
 
 	Set, Exclude, Preserve, Policy []string
-	Validate, Expects, Volume      string
+	Expects                        []string
+	Validate, Volume, Owner        string
 	Ready                          bool
 	// Only are the ways in which deadman runs it, nil is both; Why says why.
 	Only []string
@@ -142,7 +144,11 @@ func (s *Scenario) line(line string) error {
 	case "ready":
 		s.Ready = true
 	case "expects":
-		s.Expects = after
+		if s.Expects = rest; len(rest) != 2 {
+			return fmt.Errorf("expects: a key and a value")
+		}
+	case "owner":
+		s.Owner = after
 	case "volume":
 		s.Volume = after
 	case "given":

@@ -164,7 +164,11 @@ func (w *World) answers(path, expects string) bool {
 
 // well reports whether the agent can do its work.
 func (w *World) well() bool {
-	return w.pid() > 0 && w.answers("/health", w.Scenario.Expects) && (!w.Scenario.Ready || w.answers("/ready", ""))
+	expects := ""
+	if e := w.Scenario.Expects; e != nil {
+		expects = fmt.Sprintf("%q: %q", e[0], e[1])
+	}
+	return w.pid() > 0 && w.answers("/health", expects) && (!w.Scenario.Ready || w.answers("/ready", ""))
 }
 
 // pid is that of the agent's process, 0 if it does not live.
@@ -330,4 +334,16 @@ func freePort() (int, error) {
 		time.Sleep(time.Millisecond)
 	}
 	return 0, errors.New("cannot find a free port")
+}
+
+// runsv has runit's runsv own the agent, as it does in a service directory.
+func runsv(w *World) (end func(), err error) {
+	if err := os.MkdirAll(w.Path("service"), 0o755); err != nil {
+		return nil, err
+	}
+	script := "#!/bin/sh\nexec " + strings.Join(w.Agent(), " ") + " 2>&1\n"
+	if err := os.WriteFile(w.Path("service", "run"), []byte(script), 0o755); err != nil {
+		return nil, err
+	}
+	return w.begin("runsv", "runsv", w.Path("service"))
 }
