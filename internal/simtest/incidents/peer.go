@@ -54,7 +54,7 @@ func (w *World) setting() setting {
 	s := w.Scenario
 	out := setting{
 		Dir: w.Dir, Port: w.Port, Files: s.Set, Agent: strings.Join(w.Agent(), " "), Start: "/usr/bin/" + strings.Join(w.Daemon(), " "),
-		Validate: strings.ReplaceAll(w.expand(s.Validate), "{dir}", w.Path("etc")), Expects: s.Expects, Ready: s.Ready,
+		Validate: strings.ReplaceAll(w.expand(s.Validate), "{dir}", w.Path("etc")), Expects: strings.Join(s.Expects, ".*"), Ready: s.Ready,
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.liveFiles())) {
 		out.Paths = append(out.Paths, w.Path("etc", name))

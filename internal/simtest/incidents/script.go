@@ -1,5 +1,10 @@
 package incidents
 
+import (
+	"os"
+	"time"
+)
+
 // Script is the watchdog that dozens of projects have: a copy at every healthy
 // look, and the copy back when the agent is gone.
 type Script struct{ peer }
@@ -36,6 +41,22 @@ func (p *Script) Ready(w *World) bool {
 	return p.peer.Ready(w)
 }
 
+// Rounds waits for that many looks, with one that may be under way: a scenario's
+// period stands for minutes or hours, in which it would have looked.
+func (*Script) Rounds(w *World, n int) {
+	last := func() time.Time {
+		info, err := os.Stat(w.Path("run", "last-look"))
+		if err != nil {
+			return time.Time{}
+		}
+		return info.ModTime()
+	}
+	for range n + 1 {
+		seen := last()
+		w.until("a look", patience, func() bool { return last().After(seen) })
+	}
+}
+
 // Restart is a person's.
 func (*Script) Restart(w *World) error { return restartByHand(w) }
 
@@ -48,5 +69,5 @@ func (*Script) KnownGood(w *World) map[string]string {
 	return good
 }
 
-// Stores is where the copy is.
-func (*Script) Stores(w *World) []string { return []string{w.Path("good")} }
+// Stores are where the copies are.
+func (*Script) Stores(w *World) []string { return []string{w.Path("good"), w.Path("broken")} }

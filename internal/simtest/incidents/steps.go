@@ -143,6 +143,7 @@ func await(w *World, args []string) error {
 	case "well":
 		var since time.Time
 		w.until("health", limit, func() bool {
+			time.Sleep(3 * poll) // Each question is a request.
 			switch {
 			case !w.well() || !w.wanted():
 				since = time.Time{}

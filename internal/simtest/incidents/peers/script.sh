@@ -2,10 +2,11 @@
 # The watchdog that dozens of projects have: while the agent answers, its config
 # is copied over the "last good" one at every look; when it does not, or is gone,
 # the copy goes back and the agent is started anew. This is the clean one: it looks
-# at the body where there is something to look for, waits for the agent to stop
-# before it kills it, keeps modes and owners, and gives a start time to come up.
+# at the body where there is something to look for, and asks the deep check where
+# there is one; keeps what it replaces; waits for the agent to stop before it kills
+# it; keeps modes and owners; and gives a start time to come up.
 set -u
-url=http://127.0.0.1:{{.Port}}/health
+url=http://127.0.0.1:{{.Port}}
 period=1 timeout=1 limit=3 grace=3
 pidfile={{.Dir}}/run/pid
 good={{.Dir}}/good
@@ -13,7 +14,8 @@ cd {{.Dir}}/etc || exit 1
 
 say() { echo "$(date +%T) $*"; }
 alive() { [ -s "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; }
-healthy() { curl -fsS --max-time "$timeout" "$url" 2>/dev/null | grep -q '{{.Expects}}'; }
+ask() { curl -fsS --max-time "$timeout" "$url$1" 2>/dev/null; }
+healthy() { ask /health | grep -q '{{.Expects}}'{{if .Ready}} && ask /ready >/dev/null{{end}}; }
 
 # copy FROM TO: every file of the config set.
 copy() {
@@ -47,10 +49,12 @@ while :; do
 	fi
 	if [ "$failures" -ge "$limit" ]; then
 		say "restoring the last good config and restarting"
+		copy . "{{.Dir}}/broken/$(date +%s)"
 		copy "$good" "$PWD"
 		restart
 		failures=0
 		sleep "$grace"
 	fi
+	date >{{.Dir}}/run/last-look
 	sleep "$period"
 done
