@@ -71,15 +71,15 @@ func (p *program) checkCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print how each agent stands, also when all is well")
 	cmd.Flags().BoolVar(&finish, "finish", false, "only complete a restore that was interrupted (for ExecStartPre=-)")
-	return p.jsonFlag(waitFlag(cmd, &wait))
+	return p.jsonFlag(waitFlag(cmd, &wait, 0))
 }
 
 // waitMax is longer than any recovery that is still going somewhere.
 const waitMax = time.Hour
 
 // waitFlag adds --wait.
-func waitFlag(cmd *cobra.Command, wait *time.Duration) *cobra.Command {
-	cmd.Flags().DurationVar(wait, "wait", 0, "wait up to `TIME` for another deadman that has the agent in hand")
+func waitFlag(cmd *cobra.Command, wait *time.Duration, usual time.Duration) *cobra.Command {
+	cmd.Flags().DurationVar(wait, "wait", usual, "wait up to `TIME` for another deadman that has the agent in hand")
 	return cmd
 }
 

@@ -44,8 +44,12 @@ func (p *program) word(cmd *cobra.Command, arg func(cmd *cobra.Command, args []s
 			return nil
 		})
 	}
-	return p.jsonFlag(waitFlag(cmd, &wait))
+	return p.jsonFlag(waitFlag(cmd, &wait, wordWait))
 }
+
+// wordWait is how long a person's word waits where no --wait is given: longer
+// than a round of a schedule that happens to be under way.
+const wordWait = 5 * time.Second
 
 // noMore is for words that need no more than the agent.
 func noMore(*cobra.Command, []string) (daemon.Arg, error) { return daemon.Arg{}, nil }

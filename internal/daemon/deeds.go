@@ -64,9 +64,11 @@ func (w *world) capture(ctx context.Context, s lifecycle.State) lifecycle.Outcom
 		return failed(err)
 	}
 	w.retain(s, m.ID)
-	// What cannot be compared is captured all the same.
-	differs, _ := w.changes(s, m.ID)
-	return lifecycle.Outcome{OK: true, Snapshot: m.ID, Live: w.facts(look), Differs: differs}
+	o := lifecycle.Outcome{OK: true, Snapshot: m.ID, Live: w.facts(look)}
+	if o.Live.Identity != s.Known.Identity {
+		o.Differs, _ = w.changes(s, m.ID) // What cannot be compared is captured all the same.
+	}
+	return o
 }
 
 // retain removes what retention does not keep. That it could not is no failure

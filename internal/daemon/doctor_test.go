@@ -50,6 +50,9 @@ func TestDoctorOfAFitSwitch(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	m.healthy()
+	// However long the doctor takes on a loaded machine, it comes in good time.
+	soon := time.Now().Add(time.Minute)
+	try(t, os.Chtimes(m.path("state/agents/a/last-check"), soon, soon))
 	for _, f := range doctor(t, m) {
 		if f.Level != "ok" && !strings.Contains(f.Message, "MiB are free") {
 			t.Errorf("%+v", f)
@@ -147,7 +150,7 @@ func TestDoctorFindsWhatIsBad(t *testing.T) {
 func TestDoctorWarns(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	m.until("a known good", func() bool { return m.check().KnownGood != nil })
+	m.healthy()
 	long := time.Now().Add(-time.Hour)
 	try(t, os.Chtimes(m.path("state/agents/a/last-check"), long, long))
 	finds(t, m, "warn", "checked last 1h0m")

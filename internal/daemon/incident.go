@@ -267,8 +267,8 @@ func journalOf(ctx context.Context, unit string, user bool) ([]byte, error) {
 	return lastLines(text), nil
 }
 
-// changes name what differs from the known good to what was live at the death, by
-// file and key path. Never values.
+// changes name what differs from the known good to a snapshot, by file and key
+// path, but for what the agent writes itself (preserve). Never values.
 func (w *world) changes(s lifecycle.State, kept string) ([]string, error) {
 	if s.Known.Snapshot == "" || kept == "" || kept == s.Known.Snapshot {
 		return nil, nil
@@ -295,10 +295,25 @@ func (w *world) changes(s lifecycle.State, kept string) ([]string, error) {
 			lines = append(lines, fmt.Sprintf("%s (%s)", diff.Name, diff.Kind))
 		}
 		for _, key := range diff.Keys {
-			lines = append(lines, fmt.Sprintf("%s: %s", diff.Name, key))
+			if path, _, _ := strings.Cut(key, " ("); !w.preserved(diff.Name, path) {
+				lines = append(lines, fmt.Sprintf("%s: %s", diff.Name, key))
+			}
 		}
 	}
 	return lines, nil
+}
+
+// preserved reports whether a key of a file is one that the agent writes itself.
+func (w *world) preserved(name, path string) bool {
+	for _, set := range w.sets {
+		for _, key := range set.Preserve {
+			rest, under := strings.CutPrefix(path, key.Path)
+			if (snapshot.Member{Set: set.Label, Path: key.File}).Name() == name && under && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // timeline adds the entries of an incident to its file, as they are saved.

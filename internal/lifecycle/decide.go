@@ -48,10 +48,11 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 		return restart(deadman.CannotKeep)
 	}
 	if inc.Exhausted {
-		rest := m.lastResort()
+		rest := m.lastResort(o.Shelf)
 		// What lies there although it should not: a target of ours, because
-		// nothing could be staged, or what the agent has broken once more.
-		stray := slices.Contains(inc.Tried, live.Identity) || !loads && rest.Valid != deadman.Unhealthy
+		// nothing could be staged or it has had its turn, or what the agent has
+		// broken once more.
+		stray := slices.Contains(inc.Tried, live.Identity) || !loads && rest.Valid != deadman.Unhealthy || live.Identity == inc.Failed
 		if rest.Snapshot != "" && live.Identity != rest.Identity && stray {
 			return choice{exhausted: true, reason: deadman.Exhausted, considered: considered}
 		}

@@ -104,6 +104,9 @@ func (m *machine) learnStart(r Round) {
 	if !m.Life.Ours {
 		took = m.age(r)
 	}
+	if took > m.policy.StartMax {
+		return // Nobody looked: one that was seen not to answer for so long is dead.
+	}
 	if r.Version != m.SlowestVersion {
 		m.SlowestVersion, m.Slowest = r.Version, 0
 	}

@@ -142,7 +142,7 @@ func (m *machine) kept(o Outcome) {
 		choice.reason == deadman.OutsideCause && inc.Gaps > 0
 	switch {
 	case choice.exhausted:
-		m.exhaust(live)
+		m.exhaust(live, o.Shelf)
 	case choice.restore:
 		if choice.reason == deadman.Relapse {
 			m.tell(choice.reason)
@@ -226,9 +226,9 @@ func (m *machine) blame(live Live) {
 }
 
 // exhaust: nothing verified, so it was not the config.
-func (m *machine) exhaust(live Live) {
+func (m *machine) exhaust(live Live, shelf []Target) {
 	inc := &m.Incident
-	inc.Exhausted, inc.RolledBack = true, false
+	inc.Exhausted = true
 	inc.Blamed = nil
 	for _, identity := range inc.Tried {
 		if inc.failures(identity) > 0 { // Not what merely could not be staged.
@@ -239,7 +239,9 @@ func (m *machine) exhaust(live Live) {
 		m.Barred = slices.Clone(m.Barred[len(m.Barred)-saidMax:])
 	}
 	m.tell(deadman.Exhausted)
-	if rest := m.lastResort(); rest.Snapshot != "" && rest.Hash != live.Hash && rest.Identity != live.Identity {
+	rest := m.lastResort(shelf)
+	inc.RolledBack = rest.Identity != inc.Original.Identity
+	if rest.Snapshot != "" && rest.Hash != live.Hash && rest.Identity != live.Identity {
 		m.becomeRestoring(rest, deadman.Exhausted)
 		return
 	}
@@ -249,15 +251,29 @@ func (m *machine) exhaust(live Live) {
 // lastResort is what the starts go on with when nothing has verified: the
 // original. One that does not validate can never start, though the known good
 // may as soon as whatever ended it is over (a VPN drop and an invalid config at
-// once, incident 57). Under a version that never started on the known good
-// neither can be expected to, and the original is what somebody will want to
-// mend (incident 9).
-func (m *machine) lastResort() Live {
-	original := m.Incident.Original
-	if original.Valid == deadman.Unhealthy && !m.Known.IsZero() && !m.versionToo(m.Incident.Version) {
-		return Live{Config: m.Known.Config, Valid: deadman.Healthy}
+// once, incident 57). Nor may one that does: at the longest gap it takes turns
+// with everything that was proven. Under a version that never started on those
+// none can be expected to, and the original is what somebody will want to mend
+// (incident 9).
+func (m *machine) lastResort(shelf []Target) Live {
+	inc := m.Incident
+	var turns []Live
+	if inc.Original.Valid != deadman.Unhealthy {
+		turns = append(turns, inc.Original)
 	}
-	return original
+	for _, t := range shelf {
+		across := !m.versionToo(inc.Version) || slices.Contains(t.Versions, inc.Version)
+		if across && t.Snapshot != "" && t.Valid != deadman.Unhealthy && t.Identity != inc.Original.Identity {
+			turns = append(turns, Live{Config: t.Config, Valid: t.Valid})
+		}
+	}
+	switch {
+	case len(turns) == 0:
+		return inc.Original
+	case m.policy.gap(inc.Gaps) < m.policy.BackoffLimit:
+		return turns[0]
+	}
+	return turns[inc.Gaps%len(turns)]
 }
 
 // afresh forgets what this incident tried; failed targets stay barred.

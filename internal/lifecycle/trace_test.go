@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"deadman"
 	"deadman/internal/lifecycle"
+	"deadman/internal/simtest/sim"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected part of testdata/*.txt")
@@ -174,7 +176,7 @@ func (tr *trace) command(line string) (string, error) {
 		return "", fmt.Errorf("no such command")
 	}
 	next, actions := lifecycle.Step(tr.policy, tr.state, tr.now, ev)
-	if err := checkStep(tr.policy, tr.state, next, actions, tr.now); err != nil {
+	if err := errors.Join(sim.CheckStep(tr.policy, tr.state, next, actions, tr.now), sim.CheckTrip(next)); err != nil {
 		return "", err
 	}
 	tr.incident = tr.state.Incident.Open()

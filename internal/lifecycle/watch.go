@@ -404,9 +404,9 @@ func (m *machine) noteServing(r Round) {
 	life := &m.Life
 	if !life.Answered {
 		life.Answered = true
-		// Of a process that was first seen when it served, it is not known how
-		// long that took.
-		if life.Ours || life.FirstAt.Before(m.now) {
+		// Of a process that was first seen when it served, or serves unseen, it is
+		// not known how long that took.
+		if life.Ours || !life.Process.IsZero() && life.FirstAt.Before(m.now) {
 			m.learnStart(r)
 		}
 	}

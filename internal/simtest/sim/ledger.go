@@ -1,6 +1,7 @@
-package lifecycle_test
+package sim
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"deadman"
+	"deadman/internal/guard"
 	"deadman/internal/lifecycle"
 )
 
@@ -34,36 +36,46 @@ type ledger struct {
 
 func (l *ledger) reset() { l.verified, l.failed = map[string]bool{}, map[string]bool{} }
 
-// step takes one event to the machine and holds what it does against the books.
-func (w *world) step(ev lifecycle.Event) error {
-	w.steps++
-	before, ledger := w.state, &w.ledger
-	if r := ev.Round; r != nil {
-		ledger.round(*r, w)
-	}
-	text := encode(before)
-	after, actions := lifecycle.Step(w.policy, before, w.now, ev)
-	again, twice := lifecycle.Step(w.policy, before, w.now, ev)
-	if !reflect.DeepEqual(after, again) || !reflect.DeepEqual(actions, twice) {
-		return fmt.Errorf("the same step came out differently")
-	}
-	if encode(before) != text {
-		return fmt.Errorf("the step changed the state that it was given")
-	}
-	if err := checkStep(w.policy, before, after, actions, w.now); err != nil {
+// Save is the journal of the guard: it holds the step against the books, and may
+// be where deadman dies.
+func (w *World) Save(_ context.Context, step guard.Step) error {
+	if err := w.crashPoint(); err != nil {
 		return err
 	}
-	if len(actions) > 0 || !reflect.DeepEqual(before, after) {
-		w.trail = append(w.trail, entry{w.now, ev})
-		if before.Pending.Deed() && ev.Outcome == nil {
-			return fmt.Errorf("something was heard while %s was in hand", before.Pending.Kind)
+	w.audited(step)
+	w.state = step.After
+	_ = w.crashPoint() // Saved is saved, whatever becomes of who did it.
+	return nil
+}
+
+// audited holds a step against the rules, and ends the history where it breaks one.
+func (w *World) audited(step guard.Step) {
+	w.Steps++
+	w.covered(step)
+	if !reflect.DeepEqual(step.Before, w.state) {
+		w.must(fmt.Errorf("a step does not begin where the one before has ended"))
+	}
+	if w.Deep {
+		text := encode(step.Before)
+		after, actions := lifecycle.Step(step.Policy, step.Before, step.Now, step.Event)
+		if !reflect.DeepEqual(after, step.After) || !reflect.DeepEqual(actions, step.Actions) {
+			w.must(fmt.Errorf("the same step came out differently"))
 		}
+		if encode(step.Before) != text {
+			w.must(fmt.Errorf("the step changed the state that it was given"))
+		}
+		w.must(CheckTrip(step.After))
+		w.trail = append(w.trail, step)
 	}
-	w.state = after
-	if err := w.audit(before, ev, actions); err != nil {
-		return err
+	w.must(CheckStep(step.Policy, step.Before, step.After, step.Actions, step.Now))
+	if step.Before.Pending.Deed() && step.Event.Outcome == nil {
+		w.must(fmt.Errorf("something was heard while %s was in hand", step.Before.Pending.Kind))
 	}
-	return w.unstored
+	before := w.state
+	w.state = step.After
+	w.must(w.audit(before, step.Event, step.Actions))
+	w.must(w.unstored)
+	w.state = before // until it is saved
 }
 
 func encode(v any) string {
@@ -75,7 +87,7 @@ func encode(v any) string {
 }
 
 // round notes what a round showed of health.
-func (l *ledger) round(r lifecycle.Round, w *world) {
+func (l *ledger) round(r lifecycle.Round, w *World) {
 	if w.state.Pending.Deed() {
 		return
 	}
@@ -96,7 +108,7 @@ func (l *ledger) round(r lifecycle.Round, w *world) {
 }
 
 // audit judges the actions of one step.
-func (w *world) audit(before lifecycle.State, ev lifecycle.Event, actions []lifecycle.Action) error {
+func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []lifecycle.Action) error {
 	l := &w.ledger
 	if ev.Word != nil && !before.Pending.Deed() {
 		switch ev.Word.Verb {
@@ -133,7 +145,7 @@ func (w *world) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 	return w.auditDeadline(ev)
 }
 
-func (w *world) auditAction(a lifecycle.Action) error {
+func (w *World) auditAction(a lifecycle.Action) error {
 	l := &w.ledger
 	if w.policy.Observe && !l.words {
 		switch a.Kind {
@@ -181,7 +193,7 @@ func (w *world) auditAction(a lifecycle.Action) error {
 	return nil
 }
 
-func (w *world) auditRestore(a lifecycle.Action) error {
+func (w *World) auditRestore(a lifecycle.Action) error {
 	l := &w.ledger
 	v := w.stockOf(a.Snapshot)
 	if v < 0 || !w.stored[v] {
@@ -212,7 +224,7 @@ func (w *world) auditRestore(a lifecycle.Action) error {
 	return nil
 }
 
-func (w *world) auditDeadline(ev lifecycle.Event) error {
+func (w *World) auditDeadline(ev lifecycle.Event) error {
 	s := w.state
 	if !s.Deadline.IsZero() && (s.Span < 0 || s.Deadline.After(w.now.Add(s.Span))) {
 		return fmt.Errorf("the deadline is %s away, its span %s", s.Deadline.Sub(w.now), s.Span)

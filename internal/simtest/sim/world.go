@@ -1,4 +1,4 @@
-package lifecycle_test
+package sim
 
 import (
 	"fmt"
@@ -6,8 +6,12 @@ import (
 	"time"
 
 	"deadman"
+	"deadman/internal/guard"
 	"deadman/internal/lifecycle"
 )
+
+// epoch is when histories begin.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // version is one config that the model's agent may be given, with the truth
 // about it, which the machine does not see.
@@ -28,10 +32,10 @@ type run struct {
 	hung   bool
 }
 
-// world is a small world in memory: an agent, its disk, a store and a
+// World is a small world in memory: an agent, its disk, a store and a
 // supervisor. It tells the machine what a real guard would tell, and keeps its
 // own books of what is true.
-type world struct {
+type World struct {
 	policy lifecycle.Policy
 	state  lifecycle.State
 
@@ -68,21 +72,27 @@ type world struct {
 	readies  bool   // a ready check is configured
 
 	kept     string // hash of what the last Keep took
-	resumed  bool
-	trail    []entry
-	steps    int
 	ledger   ledger
 	unstored error
+
+	// Deep: each step is also made twice, replayed and stored, which costs ten
+	// times as much.
+	Deep bool
+	// Steps counts those that were saved.
+	Steps int
+	// Covered are the pairs of phase and event that were met.
+	Covered map[Pair]int
+
+	trail  []guard.Step
+	source Source
+	noise  bool                   // deeds fail, others interfere, deadman dies
+	odd    func(*lifecycle.Round) // what cannot be told now
+	deeds  int                    // since the guard was last asked for something
+	closed []deadman.Phase
 }
 
-// entry is one step that changed the state.
-type entry struct {
-	now time.Time
-	ev  lifecycle.Event
-}
-
-func newWorld(p lifecycle.Policy, versions []version) *world {
-	w := &world{
+func newWorld(p lifecycle.Policy, versions []version) *World {
+	w := &World{
 		policy: p, versions: versions, now: epoch, booted: epoch.Add(-time.Hour), stored: map[int]bool{}, stands: -1,
 		bad: map[string]bool{}, cured: map[string]int{}, proofs: map[int][]string{}, seen: true, agent: "1",
 	}
@@ -92,11 +102,11 @@ func newWorld(p lifecycle.Policy, versions []version) *world {
 	return w
 }
 
-func (w *world) wall() time.Time  { return w.now.Add(w.offset) }
-func (w *world) bootName() string { return fmt.Sprintf("boot-%d", w.boot) }
+func (w *World) wall() time.Time  { return w.now.Add(w.offset) }
+func (w *World) bootName() string { return fmt.Sprintf("boot-%d", w.boot) }
 
 // pass lets time pass, and lets a process that cannot start end.
-func (w *world) pass(d time.Duration) {
+func (w *World) pass(d time.Duration) {
 	w.now = w.now.Add(d)
 	if p := w.proc; p != nil && (p.loaded < 0 || !w.versions[p.loaded].starts && w.versions[p.loaded].crashes) && w.now.Sub(p.began) >= 500*time.Millisecond {
 		w.proc = nil
@@ -105,7 +115,7 @@ func (w *world) pass(d time.Duration) {
 
 // write puts a version on disk; aside keeps its file's own change time, as a
 // renamed directory does.
-func (w *world) write(v int, aside bool) {
+func (w *World) write(v int, aside bool) {
 	w.pass(50 * time.Millisecond)
 	w.disk, w.half = v, 0
 	w.inode++
@@ -116,7 +126,7 @@ func (w *world) write(v int, aside bool) {
 	w.pass(50 * time.Millisecond)
 }
 
-func (w *world) begin() *run {
+func (w *World) begin() *run {
 	w.pass(50 * time.Millisecond)
 	w.pids++
 	w.proc = &run{began: w.now, loaded: w.disk, id: deadman.Process{PID: w.pids, Start: w.now.Sub(w.booted), Boot: w.bootName()}}
@@ -128,12 +138,12 @@ func (w *world) begin() *run {
 	return w.proc
 }
 
-func (w *world) serves() bool {
+func (w *World) serves() bool {
 	p := w.proc
 	return p != nil && p.loaded >= 0 && !p.hung && !w.broken && w.versions[p.loaded].starts && w.now.Sub(p.began) >= w.warm
 }
 
-func (w *world) reboot(jump time.Duration, init bool) {
+func (w *World) reboot(jump time.Duration, init bool) {
 	w.proc, w.clockSet, w.stopped, w.prev = nil, false, false, time.Time{}
 	w.boot++
 	w.restarts = 0
@@ -147,13 +157,13 @@ func (w *world) reboot(jump time.Duration, init bool) {
 	}
 }
 
-func (w *world) config(v int) lifecycle.Config {
+func (w *World) config(v int) lifecycle.Config {
 	return lifecycle.Config{Hash: w.versions[v].name, Identity: w.versions[v].identity}
 }
 
 func snapshot(v int) string { return fmt.Sprintf("s%d", v) }
 
-func (w *world) stockOf(id string) int {
+func (w *World) stockOf(id string) int {
 	for v := range w.versions {
 		if snapshot(v) == id {
 			return v
@@ -162,7 +172,7 @@ func (w *world) stockOf(id string) int {
 	return -1
 }
 
-func (w *world) live() lifecycle.Live {
+func (w *World) live() lifecycle.Live {
 	l := lifecycle.Live{
 		Inodes: fmt.Sprint(w.inode), Written: w.written.UTC(), Changed: w.changed.UTC(),
 		Settled: w.wall().Sub(w.changed) >= 5*time.Second || w.wall().Before(w.changed),
@@ -178,7 +188,7 @@ func (w *world) live() lifecycle.Live {
 	return l
 }
 
-func (w *world) causes() []deadman.Cause {
+func (w *World) causes() []deadman.Cause {
 	if w.broken && w.seen {
 		return []deadman.Cause{deadman.NetworkDown}
 	}
@@ -186,7 +196,7 @@ func (w *world) causes() []deadman.Cause {
 }
 
 // round is what a guard would see now.
-func (w *world) round() lifecycle.Round {
+func (w *World) round() lifecycle.Round {
 	r := lifecycle.Round{
 		Presence: deadman.Gone, Boot: w.bootName(), Restarts: -1, Alive: deadman.Unhealthy, Stopped: w.stopped,
 		Live: w.live(), Version: w.agent, ClockSet: w.clockSet, Previous: w.prev,
@@ -222,8 +232,9 @@ const (
 	partly // Of Restore; badly for others.
 )
 
-// do carries out the pending deed, as a real guard would.
-func (w *world) do(how manner) lifecycle.Outcome {
+// do carries out the pending deed, as a real one would be. resumed: an earlier
+// deadman may have done it already.
+func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 	p := w.state.Pending
 	o := lifecycle.Outcome{Kind: p.Kind, Attempt: p.Attempt, OK: how == well, Boot: w.bootName(), Version: w.agent}
 	w.pass(100 * time.Millisecond)
@@ -277,7 +288,7 @@ func (w *world) do(how manner) lifecycle.Outcome {
 		w.restore(p, how, &o)
 	case lifecycle.DoStart:
 		switch {
-		case w.proc != nil && !w.resumed:
+		case w.proc != nil && !resumed:
 			o.Appeared, o.OK = w.proc.id, false
 		case w.proc != nil:
 			o.Process = w.proc.id
@@ -285,13 +296,12 @@ func (w *world) do(how manner) lifecycle.Outcome {
 			o.Process = w.begin().id
 		}
 	}
-	w.resumed = false
 	w.pass(100 * time.Millisecond)
 	o.Wall = w.wall().UTC()
 	return o
 }
 
-func (w *world) restore(p lifecycle.Action, how manner, o *lifecycle.Outcome) {
+func (w *World) restore(p lifecycle.Action, how manner, o *lifecycle.Outcome) {
 	v := w.stockOf(p.Snapshot)
 	here := w.live().Hash
 	switch {
@@ -313,7 +323,7 @@ func (w *world) restore(p lifecycle.Action, how manner, o *lifecycle.Outcome) {
 	o.Live = w.live()
 }
 
-func (w *world) targets() []lifecycle.Target {
+func (w *World) targets() []lifecycle.Target {
 	var list []lifecycle.Target
 	add := func(v int, proven bool) {
 		c := w.config(v)
