@@ -114,28 +114,12 @@ func (b Scoreboard) Markdown(scenarios []*Scenario) (string, error) {
 	rule(3 + Judgements)
 	var absent []string
 	for i, column := range columns {
-		var run, five int
-		var passed [Judgements]int
-		for _, s := range scenarios {
-			cell := b.cell(s, column)
-			if cell == Inapplicable || cell == NotRun {
-				continue
-			}
-			run++
-			if cell == strconv.Itoa(Judgements) {
-				five++
-			}
-			for j, letter := range Letters {
-				if !strings.ContainsRune(cell, letter) {
-					passed[j]++
-				}
-			}
-		}
-		if run == 0 {
+		t := b.total(scenarios, column)
+		if t.run == 0 {
 			absent = append(absent, column)
 		}
-		row := []string{head[1+i], fmt.Sprintf("%d of %d", five, run), fmt.Sprintf("%d of %d", sum(passed[:]), run*Judgements)}
-		for _, n := range passed {
+		row := []string{head[1+i], t.incidents(), t.judgements()}
+		for _, n := range t.passed {
 			row = append(row, strconv.Itoa(n))
 		}
 		table(row...)
@@ -158,6 +142,55 @@ func (b Scoreboard) Markdown(scenarios []*Scenario) (string, error) {
 	return out.String(), nil
 }
 
+// Summary is what the README has of it.
+func (b Scoreboard) Summary(scenarios []*Scenario) string {
+	var out strings.Builder
+	out.WriteString("| | incidents with all five | judgements |\n|---|---|---|\n")
+	for i, column := range Columns() {
+		t := b.total(scenarios, column)
+		if i < 2 {
+			column = "deadman " + column
+		}
+		fmt.Fprintf(&out, "| %s | %s | %s |\n", column, t.incidents(), t.judgements())
+	}
+	return out.String()
+}
+
+// total is how one system did in all.
+type total struct {
+	run, five int
+	passed    [Judgements]int
+}
+
+func (t total) incidents() string { return fmt.Sprintf("%d of %d", t.five, t.run) }
+
+func (t total) judgements() string {
+	all := 0
+	for _, n := range t.passed {
+		all += n
+	}
+	return fmt.Sprintf("%d of %d", all, t.run*Judgements)
+}
+
+func (b Scoreboard) total(scenarios []*Scenario, system string) (t total) {
+	for _, s := range scenarios {
+		cell := b.cell(s, system)
+		if cell == Inapplicable || cell == NotRun {
+			continue
+		}
+		t.run++
+		if cell == strconv.Itoa(Judgements) {
+			t.five++
+		}
+		for i, letter := range Letters {
+			if !strings.ContainsRune(cell, letter) {
+				t.passed[i]++
+			}
+		}
+	}
+	return t
+}
+
 //go:embed scoreboard.md
 var scoreboardIntro string
 
@@ -170,11 +203,4 @@ func (b Scoreboard) cell(s *Scenario, system string) string {
 		return cell
 	}
 	return NotRun
-}
-
-func sum(numbers []int) (total int) {
-	for _, n := range numbers {
-		total += n
-	}
-	return total
 }
