@@ -64,7 +64,7 @@ func (s *Scenario) tellAll(out *strings.Builder) {
 	for _, words := range s.Silent {
 		item(out, "It does not tell `"+strings.Join(words, " ")+"`.")
 	}
-	item(out, fmt.Sprintf("It changes a file %s, and the agent is started %s, the first time included.", atMost(s.Rollbacks), atMost(s.Starts)))
+	item(out, fmt.Sprintf("It %s, and the agent is started %s, the first time included.", changes(s.Rollbacks), atMost(s.Starts)))
 	if len(s.Secret) > 0 {
 		item(out, "The secret in it is nowhere but in the config and in the store.")
 	}
@@ -127,7 +127,22 @@ func (s *Scenario) say(step []string) string {
 			return "there is space on the disk again"
 		}
 		return "the disk is filled"
+	case "erase":
+		return fmt.Sprintf("`%s` is removed", last)
+	case "spoil":
+		return fmt.Sprintf("every `%s` in the guard's store is emptied", last)
+	case "rival", "killer":
+		switch {
+		case last == "gone":
+			return "the other watchdog is gone"
+		case step[0] == "rival":
+			return fmt.Sprintf("another watchdog ends every process of the agent that is %s old, and starts one", last)
+		}
+		return fmt.Sprintf("something else ends every process of the agent that is %s old", last)
 	case "operator":
+		if last == "UNDO" {
+			return "an operator says what `deadman explain` names as the way to undo it"
+		}
 		return "an operator says `deadman " + strings.Join(args, " ") + "`"
 	}
 	return "`" + strings.Join(step, " ") + "`"
@@ -202,11 +217,15 @@ func passing(seconds string) string {
 	return seconds + " seconds pass"
 }
 
+func changes(n int) string {
+	if n == 0 {
+		return "changes no file"
+	}
+	return "changes a file " + atMost(n)
+}
+
 func atMost(n int) string {
-	switch n {
-	case 0:
-		return "never"
-	case 1:
+	if n == 1 {
 		return "once at most"
 	}
 	return fmt.Sprintf("%d times at most", n)
