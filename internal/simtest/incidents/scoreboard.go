@@ -110,15 +110,15 @@ func (b Scoreboard) Markdown(scenarios []*Scenario) (string, error) {
 	}
 
 	out.WriteString("\n## Totals\n\n")
-	table("system", "incidents with all five", "judgements passed", "R", "G", "L", "H", "T")
-	rule(3 + Judgements)
+	table("system", "all five", "all but G", "judgements passed", "R", "G", "L", "H", "T")
+	rule(4 + Judgements)
 	var absent []string
 	for i, column := range columns {
 		t := b.total(scenarios, column)
 		if t.run == 0 {
 			absent = append(absent, column)
 		}
-		row := []string{head[1+i], t.incidents(), t.judgements()}
+		row := []string{head[1+i], t.incidents(), strconv.Itoa(t.butG), t.judgements()}
 		for _, n := range t.passed {
 			row = append(row, strconv.Itoa(n))
 		}
@@ -145,13 +145,13 @@ func (b Scoreboard) Markdown(scenarios []*Scenario) (string, error) {
 // Summary is what the README has of it.
 func (b Scoreboard) Summary(scenarios []*Scenario) string {
 	var out strings.Builder
-	out.WriteString("| | incidents with all five | judgements |\n|---|---|---|\n")
+	out.WriteString("| | incidents with all five | all five, or all but the known good | judgements |\n|---|---|---|---|\n")
 	for i, column := range Columns() {
 		t := b.total(scenarios, column)
 		if i < 2 {
 			column = "deadman " + column
 		}
-		fmt.Fprintf(&out, "| %s | %s | %s |\n", column, t.incidents(), t.judgements())
+		fmt.Fprintf(&out, "| %s | %s | %d | %s |\n", column, t.incidents(), t.butG, t.judgements())
 	}
 	return out.String()
 }
@@ -159,6 +159,7 @@ func (b Scoreboard) Summary(scenarios []*Scenario) string {
 // total is how one system did in all.
 type total struct {
 	run, five int
+	butG      int // what systems that keep no config can pass: all five, or all but G
 	passed    [Judgements]int
 }
 
@@ -181,6 +182,10 @@ func (b Scoreboard) total(scenarios []*Scenario, system string) (t total) {
 		t.run++
 		if cell == strconv.Itoa(Judgements) {
 			t.five++
+			t.butG++
+		}
+		if cell == Letters[Unpoisoned:Unpoisoned+1] {
+			t.butG++
 		}
 		for i, letter := range Letters {
 			if !strings.ContainsRune(cell, letter) {

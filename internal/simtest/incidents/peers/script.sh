@@ -17,12 +17,12 @@ alive() { [ -s "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; }
 ask() { curl -fsS --max-time "$timeout" "$url$1" 2>/dev/null; }
 healthy() { ask /health | grep -q '{{.Expects}}'{{if .Ready}} && ask /ready >/dev/null{{end}}; }
 
-# copy FROM TO: every file of the config set.
+# copy FROM TO: every file of the config set, by rename.
 copy() {
 	(cd "$1" && for file in{{range .Files}} {{.}}{{end}}; do
 		[ -f "$file" ] || continue
 		mkdir -p "$(dirname "$2/$file")"
-		cp -p "$file" "$2/$file"
+		cp -p "$file" "$2/$file.new" && mv -f "$2/$file.new" "$2/$file"
 	done)
 }
 

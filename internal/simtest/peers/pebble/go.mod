@@ -1,3 +1,5 @@
+// Canonical's Pebble, for `make scoreboard` alone: a module of its own, so that the
+// one of deadman lists only what deadman is made of.
 module deadman/internal/simtest/peers/pebble
 
 go 1.26.0
