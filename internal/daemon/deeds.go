@@ -112,9 +112,20 @@ func (w *world) promote(s lifecycle.State) lifecycle.Outcome {
 		return failed(err)
 	}
 	return lifecycle.Outcome{
-		OK: true, Version: w.memo.Version, Snapshot: m.ID,
+		OK: true, Version: w.memo.Version, Snapshot: m.ID, Versions: versions(m),
 		Live: lifecycle.Live{Config: lifecycle.Config{Snapshot: m.ID, Hash: m.Hash, Identity: w.identity(m)}},
 	}
+}
+
+// versions are those of the agent that have proven a snapshot.
+func versions(m snapshot.Manifest) []string {
+	var list []string
+	for _, proof := range m.Proofs {
+		if proof.AgentVersion != "" && !slices.Contains(list, proof.AgentVersion) {
+			list = append(list, proof.AgentVersion)
+		}
+	}
+	return list
 }
 
 // identity of a stored snapshot under today's preserve keys.
@@ -224,12 +235,7 @@ func (w *world) shelf(s lifecycle.State) []lifecycle.Target {
 	for _, m := range all {
 		t := lifecycle.Target{
 			Config: lifecycle.Config{Snapshot: m.ID, Hash: m.Hash, Identity: w.identity(m)},
-			Proven: m.Standing == deadman.Proven, Valid: deadman.Healthy,
-		}
-		for _, proof := range m.Proofs {
-			if proof.AgentVersion != "" {
-				t.Versions = append(t.Versions, proof.AgentVersion)
-			}
+			Proven: m.Standing == deadman.Proven, Valid: deadman.Healthy, Versions: versions(m),
 		}
 		targets = append(targets, t)
 	}
@@ -265,6 +271,7 @@ func (w *world) restore(ctx context.Context, s lifecycle.State, resumed bool) li
 		var changed *restore.ErrChangedSinceKeep
 		o.Changed = errors.As(err, &changed)
 		o.Live = w.liveNow(ctx, s)
+		o.Partly = resumed && o.Live.Hash != s.Incident.Kept.Hash
 		return o
 	}
 	report, err := restore.Execute(ctx, plan, w.store)
@@ -274,14 +281,16 @@ func (w *world) restore(ctx context.Context, s lifecycle.State, resumed bool) li
 		var changed *restore.ErrChangedSinceKeep
 		o.Changed = errors.As(err, &changed)
 		o.Detail = err.Error()
-		o.Partly = len(report.Replaced)+len(report.Created)+len(report.Removed) > 0
+		// What an earlier deadman replaced before it died is in no report.
+		o.Partly = len(report.Replaced)+len(report.Created)+len(report.Removed) > 0 ||
+			resumed && o.Live.Hash != s.Incident.Kept.Hash
 		if !o.Partly && !o.Changed {
 			_ = restore.Remove(w.dir)
 		}
 		return o
 	}
 	if err := restore.Remove(w.dir); err != nil {
-		return failed(err)
+		o.Detail = err.Error() // All of it is in place; the next plan replaces this one.
 	}
 	for _, note := range slices.Concat(report.Notes, plan.Notes) {
 		o.Detail = note

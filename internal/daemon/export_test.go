@@ -1,10 +1,39 @@
 package daemon
 
 import (
+	"context"
 	"time"
 
+	"deadman"
 	"deadman/internal/config"
+	"deadman/internal/lifecycle"
+	"deadman/internal/snapshot"
 )
+
+// RestoreTwice keeps what is live, begins to restore the known good, dies of it in
+// the middle of what crash does, and takes it up again.
+func (d *Daemon) RestoreTwice(ctx context.Context, agent string, crash func(known string)) (lifecycle.Outcome, error) {
+	k, err := d.newKeeper(ctx, agent)
+	if err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	defer k.close()
+	w, s := k.world, k.guard.State
+	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	if err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	if _, err := w.save(look, snapshot.Meta{Now: time.Now(), Standing: deadman.Suspect}); err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	s.Incident.Kept = w.facts(look)
+	s.Pending = lifecycle.Action{Kind: lifecycle.DoRestore, Snapshot: s.Known.Snapshot}
+	if _, err := w.plan(ctx, s, false); err != nil {
+		return lifecycle.Outcome{}, err
+	}
+	crash(s.Known.Snapshot)
+	return w.restore(ctx, s, true), nil
+}
 
 // ParseCgroup is parseCgroup: the machine of a test has only one cgroup.
 var ParseCgroup = parseCgroup

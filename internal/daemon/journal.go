@@ -259,11 +259,7 @@ func (w *world) found() (lifecycle.Known, bool) {
 		Config:      lifecycle.Config{Snapshot: m.ID, Hash: m.Hash, Identity: w.identity(m)},
 		Provisional: m.Provisional && m.Standing != deadman.Proven,
 		At:          lastProof(m).UTC(),
-	}
-	for _, p := range m.Proofs {
-		if p.AgentVersion != "" {
-			known.Versions = append(known.Versions, p.AgentVersion)
-		}
+		Versions:    versions(m),
 	}
 	return known, true
 }

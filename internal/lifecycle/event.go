@@ -138,6 +138,10 @@ type Outcome struct {
 	// stopped, or that the Start found there before it.
 	Appeared deadman.Process `json:"appeared,omitzero"`
 
+	// Versions, of Promote, are those of the agent that have started well on it
+	// before.
+	Versions []string `json:"versions,omitempty"`
+
 	// Of Restore:
 
 	// Partly: it failed in the middle, so the set on disk is no version at all.

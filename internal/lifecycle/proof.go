@@ -148,8 +148,9 @@ func (m *machine) promoted(done Action, o Outcome) {
 			m.Known.Config, m.Life.Proven = o.Live.Config, false
 		}
 	}
+	m.Known.Versions = slices.Clone(o.Versions)
 	if o.Version != "" {
-		m.Known.Versions = []string{o.Version}
+		m.Known.Versions = include(m.Known.Versions, o.Version)
 	}
 	m.Barred = without(m.Barred, m.Known.Identity)
 	if done.Reason == deadman.AcceptedByPerson {

@@ -472,6 +472,8 @@ func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 			o.Causes = list
 		case "version":
 			o.Version = value
+		case "versions":
+			o.Versions = strings.Split(value, ",")
 		case "pid":
 			pid, _ := strconv.Atoi(value)
 			o.Process = deadman.Process{PID: pid, Start: time.Duration(pid) * time.Second, Boot: tr.round.Boot}

@@ -260,12 +260,15 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 		v := w.stockOf(p.Snapshot)
 		o.Live.Config = w.config(v)
 		o.Live.Snapshot = p.Snapshot
+		o.Versions = slices.Clone(w.proofs[v])
 		if o.OK && p.Provisional {
 			w.stands = v
 		} else if o.OK {
 			w.stands = -1
 			w.shelf = slices.Insert(slices.DeleteFunc(w.shelf, func(s int) bool { return s == v }), 0, v)
-			w.proofs[v] = append(w.proofs[v], w.agent)
+			if p.Reason != deadman.AcceptedByPerson { // who has seen no start
+				w.proofs[v] = append(w.proofs[v], w.agent)
+			}
 			delete(w.bad, w.versions[v].identity)
 		}
 	case lifecycle.DoMark:
@@ -306,7 +309,8 @@ func (w *World) restore(p lifecycle.Action, how manner, o *lifecycle.Outcome) {
 	here := w.live().Hash
 	switch {
 	case v < 0 || how == badly:
-		o.OK = false
+		// Half of it may be there from an earlier attempt, and a real one looks.
+		o.OK, o.Partly = false, w.half > 0
 	case here != w.kept && w.half == 0 && here != w.versions[v].name:
 		o.OK, o.Changed = false, true
 	default:
