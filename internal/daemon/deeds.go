@@ -414,6 +414,11 @@ func (w *world) start(ctx context.Context, s lifecycle.State, resumed bool) life
 		if p, ok, err := w.sup.Started(ctx, attempt); err == nil && ok {
 			return w.startedAs(ctx, p)
 		}
+		// Whoever ordered this start had read the config back just before. That may
+		// be hours ago.
+		if live := w.liveNow(ctx, s); live.Identity != s.Incident.Target.Identity {
+			return lifecycle.Outcome{Changed: true, Live: live}
+		}
 	}
 	p, err := w.sup.Start(ctx, attempt)
 	if err != nil {

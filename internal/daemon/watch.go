@@ -222,6 +222,11 @@ func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened
 			if line := freshLine(e); line != "" {
 				w.warn(k.world.agent.Name + ": " + line)
 			}
+			if e.Kind == kindRollback {
+				if command := undoInHand(k.world.agent.Name, k.guard.State.Incident); command != "" {
+					w.warn(k.world.agent.Name + ": to undo it: " + command)
+				}
+			}
 		}
 		k.journal.fresh = nil
 		ears.follow(k.world.dirs())

@@ -46,6 +46,7 @@ type World struct {
 	seen    func(pid int) int
 	first   int // the pid of the agent's first process
 	thief   net.Listener
+	rival   func()   // ends it
 	trouble []string // steps that did not come about
 }
 
@@ -113,17 +114,9 @@ func (w *World) Daemon() []string {
 }
 
 func (w *World) expand(text string) string {
-	return os.Expand(text, func(name string) string {
-		switch name {
-		case "DIR":
-			return w.Dir
-		case "PORT":
-			return strconv.Itoa(w.Port)
-		case "OTHER":
-			return strconv.Itoa(w.Other)
-		}
-		return "${" + name + "}" // the agent's business
-	})
+	// Any other $ is the agent's business.
+	return strings.NewReplacer("$DIR", w.Dir, "$PORT", strconv.Itoa(w.Port), "$OTHER", strconv.Itoa(w.Other),
+		"$PROGRAMS", w.Programs).Replace(text)
 }
 
 // put writes a file by rename, keeping what mode it has.
@@ -239,6 +232,9 @@ func (w *World) Run(ctx context.Context, system System) (Verdict, error) {
 func (w *World) sweep() {
 	if w.thief != nil {
 		_ = w.thief.Close()
+	}
+	if w.rival != nil {
+		w.rival()
 	}
 	for range 3 {
 		for _, pid := range w.processes() {

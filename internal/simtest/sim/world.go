@@ -88,7 +88,6 @@ type World struct {
 	noise  bool                   // deeds fail, others interfere, deadman dies
 	odd    func(*lifecycle.Round) // what cannot be told now
 	deeds  int                    // since the guard was last asked for something
-	closed []deadman.Phase
 }
 
 func newWorld(p lifecycle.Policy, versions []version) *World {
@@ -295,6 +294,8 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 			o.Appeared, o.OK = w.proc.id, false
 		case w.proc != nil:
 			o.Process = w.proc.id
+		case resumed && w.live().Identity != w.state.Incident.Target.Identity:
+			o.OK, o.Changed, o.Live = false, true, w.live()
 		case o.OK:
 			o.Process = w.begin().id
 		}
