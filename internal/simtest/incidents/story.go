@@ -18,7 +18,7 @@ func Document(scenarios []*Scenario, missing []string) string {
 	out.WriteString("\n## What is not replayed\n\n")
 	for _, line := range missing {
 		number, why, _ := strings.Cut(line, " ")
-		fmt.Fprintf(&out, "- **%s** %s\n", number, why)
+		item(&out, fmt.Sprintf("**%s** %s", number, why))
 	}
 	return out.String()
 }
