@@ -59,7 +59,7 @@ replay: ## real incidents, replayed against deadman by watch and by check (INCID
 .PHONY: scoreboard
 scoreboard: ## the same incidents under what people use today too; writes docs/scoreboard.md (INCIDENTS=regexp)
 	tools/install-test-deps scoreboard || echo "going on without them"
-	DEADMAN_RUN=scoreboard $(GO) test -count=1 -timeout 30m -parallel 12 -run 'TestScoreboard/$(INCIDENTS)' ./internal/simtest/incidents
+	DEADMAN_RUN=scoreboard $(GO) test -count=1 -timeout 30m -parallel 18 -run 'TestScoreboard/$(INCIDENTS)' ./internal/simtest/incidents
 
 .PHONY: lint
 lint: ## go vet, gofumpt and staticcheck, all pinned
