@@ -194,7 +194,7 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcom
 		return o
 	}
 	o.Live = w.facts(look)
-	w.judge(ctx, look, &o.Live)
+	w.judge(ctx, look, o.Version, &o.Live)
 	m, err := w.save(look, snapshot.Meta{Now: time.Now(), AgentVersion: o.Version, Evidence: "keep", Standing: deadman.Suspect})
 	if err != nil {
 		o.Detail = err.Error()

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// Patience bounds how long one waits for a machine; passing never takes that long.
-const Patience = 100 * time.Second
+// Patience bounds how long one waits for a machine; passing never takes that
+// long, except where cron does.
+var Patience = 100 * time.Second
 
 // Machine is a booted one.
 type Machine struct {

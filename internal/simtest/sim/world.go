@@ -150,6 +150,7 @@ func (w *World) reboot(jump time.Duration, init bool) {
 	w.booted = w.now
 	w.ledger.starts = nil
 	w.ledger.kept = false
+	w.ledger.onTarget = "" // The machine went down over it, and that ended it.
 	w.pass(time.Second)
 	if init {
 		w.begin()

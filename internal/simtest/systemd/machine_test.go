@@ -11,7 +11,10 @@ import (
 )
 
 // booted is a machine in a test.
-type booted struct{ *machine.Machine }
+type booted struct {
+	*machine.Machine
+	flags []string // of nspawn, more than it always has
+}
 
 // need skips the test, or fails it where DEADMAN_REQUIRE says so.
 func need(t *testing.T, err error) {
@@ -39,7 +42,7 @@ func build(t *testing.T, root string) {
 }
 
 // newMachine copies the image and boots it.
-func newMachine(t *testing.T) booted {
+func newMachine(t *testing.T, flags ...string) booted {
 	t.Helper()
 	if !strings.Contains(os.Getenv("DEADMAN_RUN")+os.Getenv("DEADMAN_REQUIRE"), "systemd") {
 		t.Skip("it takes a minute: `make test-systemd` runs it")
@@ -53,7 +56,7 @@ func newMachine(t *testing.T) booted {
 		t.Fatal(err)
 	}
 	build(t, m.Root)
-	b := booted{m}
+	b := booted{m, append([]string{"--private-network"}, flags...)}
 	b.boot(t)
 	t.Cleanup(m.Cut)
 	return b
@@ -61,7 +64,7 @@ func newMachine(t *testing.T) booted {
 
 func (m booted) boot(t *testing.T) {
 	t.Helper()
-	if err := m.Boot("--private-network"); err != nil {
+	if err := m.Boot(m.flags...); err != nil {
 		need(t, err)
 	}
 }
