@@ -61,6 +61,13 @@ test-systemd: test-deps ## the suite against a real systemd, in systemd-nspawn; 
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
 	DEADMAN_RUN=replay $(GO) test -count=1 -parallel 12 -run 'Test(Replay|Nothing)/$(INCIDENTS)' ./internal/simtest/incidents
 
+# A system that is not there, and systemd where no machine can be booted, is named
+# in the document as not run.
+.PHONY: scoreboard
+scoreboard: ## the same incidents under what people use today too; writes docs/scoreboard.md (INCIDENTS=regexp)
+	tools/install-test-deps scoreboard || echo "going on without them"
+	DEADMAN_RUN=scoreboard $(GO) test -count=1 -timeout 30m -parallel 18 -run 'TestScoreboard/$(INCIDENTS)' ./internal/simtest/incidents
+
 .PHONY: lint
 lint: ## go vet, gofumpt and staticcheck, all pinned
 	$(GO) vet ./...

@@ -256,17 +256,7 @@ func (d *Deadman) undo(w *World) []string {
 
 // KnownGood is what other tools would read at the stable path.
 func (d *Deadman) KnownGood(w *World) map[string]string {
-	good := map[string]string{}
-	files := w.Path("state", "agents", "agent", "last-known-good")
-	for _, pattern := range w.Scenario.Set {
-		paths, _ := filepath.Glob(filepath.Join(files, pattern))
-		for _, path := range paths {
-			if text, err := os.ReadFile(path); err == nil {
-				name, _ := filepath.Rel(files, path)
-				good[name] = string(text)
-			}
-		}
-	}
+	good := w.setFiles(w.Path("state", "agents", "agent", "last-known-good"))
 	if len(good) == 0 {
 		return nil
 	}

@@ -151,13 +151,17 @@ func kill(w *World, args []string) error {
 
 func await(w *World, args []string) error {
 	limit := 20 * time.Second
-	if _, nobody := w.system.(Nothing); nobody {
+	switch w.system.(type) {
+	case Nothing:
 		limit = 2 * time.Second // Nobody comes.
+	case Peer:
+		limit = 15 * time.Second // None has a gap, or a check, that takes longer.
 	}
 	switch args[0] {
 	case "well":
 		var since time.Time
 		w.until("health", limit, func() bool {
+			time.Sleep(3 * poll) // Each question is a request.
 			switch {
 			case !w.well() || !w.wanted():
 				since = time.Time{}
@@ -169,6 +173,10 @@ func await(w *World, args []string) error {
 	case "down":
 		w.until("its death", limit, func() bool { return w.pid() == 0 })
 	default:
+		if !w.system.Typed() {
+			pass(3) // It has no such words. What it does meanwhile it does.
+			return nil
+		}
 		w.until("told "+strings.Join(args, " "), limit, func() bool { return tells(w.system.Told(w), args) })
 	}
 	return nil

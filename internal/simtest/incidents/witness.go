@@ -65,13 +65,16 @@ func (t *witness) stop() {
 
 // liveFiles are the files of the config set that are there, with their contents.
 // What a link leads to is its content.
-func (w *World) liveFiles() map[string]string {
+func (w *World) liveFiles() map[string]string { return w.setFiles(w.Path("etc")) }
+
+// setFiles are the files of a directory that the patterns of the config set name.
+func (w *World) setFiles(dir string) map[string]string {
 	out := map[string]string{}
 	for _, pattern := range w.Scenario.Set {
-		paths, _ := filepath.Glob(w.Path("etc", pattern))
+		paths, _ := filepath.Glob(filepath.Join(dir, pattern))
 		for _, path := range paths {
 			if text, err := os.ReadFile(path); err == nil {
-				name, _ := filepath.Rel(w.Path("etc"), path)
+				name, _ := filepath.Rel(dir, path)
 				out[name] = string(text)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,6 +41,9 @@ type World struct {
 
 	system  System
 	witness *witness
+	// seen is how we know a process of the agent's, where it runs in a machine that
+	// numbers them for itself; nil where it does not.
+	seen    func(pid int) int
 	first   int // the pid of the agent's first process
 	thief   net.Listener
 	rival   func()   // ends it
@@ -167,6 +171,9 @@ func (w *World) pid() int {
 		return 0
 	}
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	if w.seen != nil {
+		pid = w.seen(pid)
+	}
 	if !lives(pid) {
 		return 0
 	}
@@ -202,7 +209,9 @@ func (w *World) Run(ctx context.Context, system System) (Verdict, error) {
 	if err := system.Begin(w); err != nil {
 		return Verdict{}, fmt.Errorf("cannot begin %s: %v", system.Name(), err)
 	}
-	w.until("the first start", patience, w.well)
+	if peer, ok := system.(Peer); !w.until("the first start", patience, w.well) && ok {
+		return Verdict{}, fmt.Errorf("cannot judge %s: under it the agent does not start", peer.Name())
+	}
 	w.first = w.pid()
 	w.until("the first proof", patience, func() bool { return system.Ready(w) })
 	w.witness = newWitness(w)
@@ -304,13 +313,19 @@ func (w *World) begin(name string, argv ...string) (end func(), err error) {
 	}, nil
 }
 
+// ports are those that were given out: many worlds take theirs at the same time.
+var ports sync.Map
+
 func freePort() (int, error) {
 	// Below the ephemeral range, where no connection of somebody's may sit.
 	for range 1000 {
 		port := 10000 + int(time.Now().UnixNano()/1000%20000)
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
-			return port, listener.Close()
+			_ = listener.Close()
+			if _, taken := ports.LoadOrStore(port, true); !taken {
+				return port, nil
+			}
 		}
 		time.Sleep(time.Millisecond)
 	}

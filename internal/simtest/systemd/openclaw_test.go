@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"deadman/internal/simtest/machine"
 )
 
 // claws is what the gateway starts on, without plugins, so that it starts sooner.
@@ -57,8 +59,8 @@ func TestOpenClaw(t *testing.T) {
 		t.Skip("npm could not bring openclaw: tools/install-openclaw says why")
 	}
 	// A start takes 5 to 40 s on two cores, and minutes where others want them too.
-	defer func(was time.Duration) { patience = was }(patience)
-	patience = 10 * time.Minute
+	defer func(was time.Duration) { machine.Patience = was }(machine.Patience)
+	machine.Patience = 10 * time.Minute
 	m := newMachine(t, "--bind-ro="+filepath.Dir(filepath.Dir(programs))+":/opt/openclaw")
 	m.run(t, "useradd -m claw")
 	m.write(t, "/home/claw/.openclaw/openclaw.json", claws)

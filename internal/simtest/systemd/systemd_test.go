@@ -9,7 +9,7 @@ import (
 // subject is one agent in the machine: a unit of its own name, its config in
 // /srv/NAME, and a drop-in for deadman.
 type subject struct {
-	*machine
+	booted
 	name string
 	port int
 }
@@ -22,7 +22,7 @@ const broken = "listen: [this is\n"
 
 // agent makes an enabled unit with these lines, starts it and has deadman prove
 // its config. exec is its command, "" for the scripted agent.
-func (m *machine) agent(t *testing.T, name string, port int, exec string, lines ...string) subject {
+func (m booted) agent(t *testing.T, name string, port int, exec string, lines ...string) subject {
 	t.Helper()
 	s := subject{m, name, port}
 	m.write(t, "/srv/"+name+"/config.yaml", good(port))
@@ -47,7 +47,7 @@ func (s subject) unit(t *testing.T, exec string, lines ...string) {
 }
 
 // drop is the agent's part of deadman's config.
-func (m *machine) drop(t *testing.T, name string, port int, files, user string) string {
+func (m booted) drop(t *testing.T, name string, port int, files, user string) string {
 	t.Helper()
 	text := fmt.Sprintf(`agents:
   %s:
@@ -76,9 +76,9 @@ func (s subject) proven(t *testing.T) {
 // check has deadman check it, which must end with this status.
 func (s subject) check(t *testing.T, want int) string {
 	t.Helper()
-	out, status := s.try("deadman check -v --wait 30s " + s.name)
+	out, status := s.Try("deadman check -v --wait 30s " + s.name)
 	if status != want {
-		history, _ := s.try("deadman history " + s.name + "; systemctl status --no-pager " + s.name)
+		history, _ := s.Try("deadman history " + s.name + "; systemctl status --no-pager " + s.name)
 		t.Fatalf("check: status %d, want %d\n%s\n%s", status, want, out, history)
 	}
 	return out
@@ -146,7 +146,7 @@ func TestSystemd(t *testing.T) {
 		s.check(t, 0)
 		s.check(t, 0)
 		s.said(t, "stopped-by-supervisor", true)
-		if _, status := m.try("systemctl is-active hand"); status == 0 {
+		if _, status := m.Try("systemctl is-active hand"); status == 0 {
 			t.Error("it was started")
 		}
 		if m.read(t, "/srv/hand/config.yaml") != broken {
@@ -271,7 +271,7 @@ agents:
 
 // reboot cuts the power when two files of five are back. The unit finishes that
 // before its agent starts.
-func reboot(t *testing.T, m *machine) {
+func reboot(t *testing.T, m booted) {
 	s := subject{m, "five", 8009}
 	files := []string{"a.yaml", "b.yaml", "c.yaml", "d.yaml"}
 	write := func(word string) {
@@ -301,11 +301,11 @@ func reboot(t *testing.T, m *machine) {
 	write("bad")
 	m.write(t, "/srv/five/config.yaml", broken)
 	s.kill(t)
-	out, _ := m.try("strace -f -qq -o /dev/null -P /srv/five -e trace=renameat2 -e inject=renameat2:signal=SIGKILL:when=3 /t/deadman check five")
+	out, _ := m.Try("strace -f -qq -o /dev/null -P /srv/five -e trace=renameat2 -e inject=renameat2:signal=SIGKILL:when=3 /t/deadman check five")
 	if n := back(); n == 0 || n == len(files)+1 {
 		t.Fatalf("%d files are back, so this test proves nothing\n%s", n, out)
 	}
-	m.cut()
+	m.Cut()
 	m.boot(t)
 	m.until(t, "systemctl is-active five")
 	if n := back(); n != len(files)+1 {
