@@ -107,7 +107,7 @@ func (p *program) foreground(cmd *cobra.Command, d *daemon.Daemon, name string) 
 	// the agent's.
 	ctx := context.WithoutCancel(cmd.Context())
 	var err error
-	p.exit, err = d.Run(ctx, name, daemon.Signals{End: end, Pass: pass}, p.out, p.warn)
+	p.exit, err = d.Run(ctx, name, daemon.Signals{End: end, Pass: pass}, raw(p.out), p.warn)
 	return err
 }
 
