@@ -121,6 +121,17 @@ func (p *program) root() *cobra.Command {
 	root.SetErr(p.err)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { p.help(cmd) })
 	root.SetHelpCommand(p.helpCommand())
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		given := cmd.Flags().Changed("config")
+		if given && p.config == "" {
+			// An unset variable of a script must not lead to the machine's config.
+			return &usageError{"cannot use an empty --config", "give it a path, or leave it out to read " + p.configPath()}
+		}
+		if given {
+			p.given = " --config " + shellWord(p.configPath())
+		}
+		return nil
+	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		p.initCommand(), p.checkCommand(), p.watchCommand(), p.runCommand(),

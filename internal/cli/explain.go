@@ -42,6 +42,7 @@ func (p *program) explainCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				x.Undo = p.command(x.Undo)
 				if p.asJSON {
 					return p.json(x)
 				}

@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,7 +37,40 @@ import (
 )
 
 // terminal is what a command prints to.
-type terminal struct{ out, err io.Writer }
+type terminal struct {
+	out, err io.Writer
+	// given is what a command that is printed needs more to act on the same
+	// config: " --config FILE" if that was given, else "".
+	given string
+}
+
+// command is a command line of ours that can be pasted as it is.
+func (t *terminal) command(line string) string {
+	if line == "" {
+		return ""
+	}
+	return line + t.given
+}
+
+var quotedCommand = regexp.MustCompile("`deadman [^`]*")
+
+// commands completes each command that stands in backquotes in a text.
+func (t *terminal) commands(text string) string {
+	if t.given == "" {
+		return text
+	}
+	return quotedCommand.ReplaceAllStringFunc(text, t.command)
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// shellWord is a word as a POSIX shell reads it.
+func shellWord(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
 
 // output is a writer that remembers its first failure, and writes no more then.
 type output struct {
@@ -103,7 +137,7 @@ func (t *terminal) fail(err error) {
 
 func (t *terminal) hint(text string) {
 	if text != "" {
-		fmt.Fprintf(t.err, "deadman: hint: %s\n", plain(text))
+		fmt.Fprintf(t.err, "deadman: hint: %s\n", plain(t.commands(text)))
 	}
 }
 
@@ -208,7 +242,7 @@ const width = 80
 
 // line prints a line of words to w.
 func (t *terminal) line(w io.Writer, format string, args ...any) {
-	text := plain(fmt.Sprintf(format, args...))
+	text := plain(t.commands(fmt.Sprintf(format, args...)))
 	if interactive(w) {
 		text = fold(text, width)
 	}

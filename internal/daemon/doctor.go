@@ -38,7 +38,7 @@ func (d *Daemon) Doctor(ctx context.Context) ([]api.Finding, error) {
 	x.database(ctx)
 	x.requestLog(ctx)
 	if len(d.cfg.Agents) == 0 {
-		x.warn("config", "no agent is configured, so nothing is guarded", "deadman init writes a config for an agent that runs")
+		x.warn("config", "no agent is configured, so nothing is guarded", "`deadman init` writes a config for an agent that runs")
 	}
 	for _, a := range d.cfg.Agents {
 		if err := x.agent(ctx, a); err != nil {
@@ -98,7 +98,7 @@ func (x *examination) stateDir() {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		x.warn(subject, fmt.Sprintf("%s does not exist yet", dir), "the first deadman check or watch makes it")
+		x.warn(subject, fmt.Sprintf("%s does not exist yet", dir), "the first `deadman check` or `deadman watch` makes it")
 		return
 	case err != nil:
 		x.badErr(subject, fmt.Errorf("cannot look at %s: %w", dir, err), "run doctor as the user that deadman runs as")
@@ -203,7 +203,7 @@ func (x *examination) schedule(a config.Agent) {
 	case last.IsZero() && !watched:
 		x.warn(a.Name, "it has never been checked", hint)
 	case age > lateFactor*a.Period && watched && !last.IsZero():
-		x.warn(a.Name, fmt.Sprintf("its watch is there, and made the last round %s ago; the period is %s", age, a.Period), "deadman status "+a.Name+" says what it waits for; otherwise restart the watch")
+		x.warn(a.Name, fmt.Sprintf("its watch is there, and made the last round %s ago; the period is %s", age, a.Period), "`deadman status "+a.Name+"` says what it waits for; otherwise restart the watch")
 	case age > lateFactor*a.Period && !watched:
 		x.warn(a.Name, fmt.Sprintf("it was checked last %s ago; the period is %s", age, a.Period), hint)
 	case a.Supervisor.Child != nil && !watched:

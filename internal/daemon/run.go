@@ -35,7 +35,7 @@ func (d *Daemon) Run(ctx context.Context, name string, signals Signals, out io.W
 		return 0, err
 	}
 	if a.Supervisor.Child == nil {
-		return 0, &saidError{fmt.Sprintf("cannot run %s: its supervisor is not child", name), "deadman watch guards agents that something else starts"}
+		return 0, &saidError{fmt.Sprintf("cannot run %s: its supervisor is not child", name), "`deadman watch` guards agents that something else starts"}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

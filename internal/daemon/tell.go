@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,7 +22,7 @@ import (
 // Arg is what a person's word needs beside its verb.
 type Arg struct {
 	// Snapshot is an id, a unique prefix of one, or "known-good"; of accept it
-	// may be empty, which is what is live.
+	// may be empty or "live", which is the same.
 	Snapshot string `json:"snapshot,omitempty"`
 	// For is the length of a pause.
 	For time.Duration `json:"for,omitempty"`
@@ -103,10 +104,13 @@ func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Wor
 		}
 	case lifecycle.Rollback:
 		if s.Known.IsZero() {
-			return nil, &saidError{fmt.Sprintf("cannot roll back %s: nothing is known to be good", w.agent.Name), "deadman snapshots lists what is stored"}
+			return nil, &saidError{fmt.Sprintf("cannot roll back %s: nothing is known to be good", w.agent.Name), listing(w.agent.Name)}
 		}
 		word.Config = s.Known.Config
 	case lifecycle.Accept, lifecycle.Restore:
+		if word.Verb == lifecycle.Restore && arg.Snapshot == wordLive {
+			return nil, &saidError{fmt.Sprintf("cannot restore what is live of %s: it is in place", w.agent.Name), listing(w.agent.Name)}
+		}
 		m, err := w.choose(ctx, s, arg.Snapshot)
 		if err != nil {
 			return nil, err
@@ -122,15 +126,22 @@ func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Wor
 func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (snapshot.Manifest, error) {
 	switch id {
 	case "known-good":
+		if s.Known.IsZero() {
+			return snapshot.Manifest{}, noKnownGood(w.agent.Name)
+		}
 		return w.store.Load(s.Known.Snapshot)
-	case "":
+	case "", wordLive:
 		look, err := snapshot.Observe(ctx, w.sets, w.limits)
 		if err != nil {
 			return snapshot.Manifest{}, err
 		}
 		return w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
 	}
-	return w.store.Load(id)
+	m, err := w.store.Load(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &saidError{err.Error(), listing(w.agent.Name)}
+	}
+	return m, err
 }
 
 // saidError is an error that a watch answered with.
