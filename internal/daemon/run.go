@@ -41,6 +41,10 @@ func (d *Daemon) Run(ctx context.Context, name string, signals Signals, out io.W
 	defer stop()
 	w := &watch{d: d, warn: warn, kick: make(chan struct{}, 1)}
 	l, err := acquire(ctx, d.agentDir(name), name, true, 0)
+	var busy *BusyError
+	if errors.As(err, &busy) {
+		busy.Foreground = true
+	}
 	if err != nil {
 		return 0, err
 	}
