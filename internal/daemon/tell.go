@@ -57,17 +57,17 @@ func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time
 	defer l.release()
 	k, err := d.newKeeper(ctx, name)
 	if err != nil {
-		return api.Agent{}, err
+		return api.Agent{}, ended(ctx, err)
 	}
 	defer k.close()
 	k.journal.begin = func() { l.announce(false) }
 	err = k.obey(ctx, verb, arg)
-	if k.journal.written > 0 {
+	if k.journal.written > 0 && ctx.Err() == nil {
 		if derr := d.deliver(ctx); derr != nil {
 			err = errors.Join(err, derr)
 		}
 	}
-	return k.report(), err
+	return k.report(), ended(ctx, err)
 }
 
 // obey carries out a word in this process.
