@@ -33,6 +33,7 @@ const (
 // looked at and is well is among them, so that its absence is not taken for it.
 func (d *Daemon) Doctor(ctx context.Context) ([]api.Finding, error) {
 	x := &examination{d: d}
+	x.configFiles()
 	x.stateDir()
 	x.clock()
 	x.database(ctx)
@@ -161,7 +162,12 @@ func (x *examination) database(ctx context.Context) {
 		log.Close()
 	}
 	if err != nil {
-		x.badErr(subject, err, "move deadman.db away: a new one is begun, and the snapshots are all that a recovery needs")
+		// Only what is damaged is worth less than a new one.
+		hint := "run doctor as the user that deadman runs as; the database itself may be whole"
+		if errors.Is(err, record.ErrCorrupt) {
+			hint = "move deadman.db away: a new one is begun, and the snapshots are all that a recovery needs"
+		}
+		x.badErr(subject, err, hint)
 		return
 	}
 	entries, err := x.d.Verify(ctx)
