@@ -84,11 +84,13 @@ type journal struct {
 	by string
 	// begin is called before the first step is saved; may be nil.
 	begin func()
+	// news is told before anything is saved that there will be some; may be nil.
+	news *messenger
 	// written counts the entries of this process; fresh are the newest ones,
 	// for reports.
 	written int
 	fresh   []record.Entry
-	// last is the restore of the incident in hand, for its closing entry.
+	// reverted are the keys of the restore of the incident in hand, for its closing entry.
 	reverted []string
 	place    record.Place
 }
@@ -120,6 +122,7 @@ func (j *journal) Save(ctx context.Context, step guard.Step) error {
 		j.begin()
 		j.begin = nil
 	}
+	j.news.set(time.Now())
 	state, err := json.Marshal(step.After)
 	if err != nil {
 		return err
@@ -164,6 +167,9 @@ func (j *journal) entries(step guard.Step) ([]record.Entry, error) {
 		entries = append(entries, e)
 	}
 
+	if step.Before.Incident.ID != step.After.Incident.ID {
+		j.reverted = nil
+	}
 	body := entryBody{Step: &stepBody{Now: step.Now, Event: step.Event}, Phase: step.After.Phase}
 	if j.policy == nil || !reflect.DeepEqual(*j.policy, step.Policy) {
 		body.Step.Policy = &step.Policy
@@ -203,6 +209,9 @@ func (j *journal) entries(step guard.Step) ([]record.Entry, error) {
 		}
 		add(e, entryBody{Action: &a})
 		if e, duration, ok := j.ending(step, a); ok {
+			if e.Kind == kindRestart {
+				j.reverted = nil // Those of a rollback before it.
+			}
 			add(e, entryBody{DurationMS: duration.Milliseconds(), ConfigPath: j.path, Reverted: j.reverted})
 		}
 	}
