@@ -43,6 +43,6 @@ func (t *terminal) agent(w io.Writer, a api.Agent) {
 		t.hint(hint)
 	}
 	if a.Undo != "" {
-		fmt.Fprintf(w, "  to undo: %s\n", a.Undo) // never folded: it is to be copied
+		fmt.Fprintf(w, "  to undo: %s\n", plain(a.Undo)) // never folded: it is to be copied
 	}
 }

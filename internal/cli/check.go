@@ -48,7 +48,8 @@ func (p *program) checkCommand() *cobra.Command {
 					return err
 				}
 				p.exit = worst(report.Agents)
-				for _, a := range report.Agents {
+				for i, a := range report.Agents {
+					report.Agents[i].Undo = p.command(a.Undo)
 					p.fresh(a)
 				}
 				if p.asJSON {

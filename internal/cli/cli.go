@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -31,19 +32,25 @@ func Main(args []string, in io.Reader, out, err io.Writer) int {
 	defer stop()
 	// The first signal asks; a second one is not ours to catch any more.
 	context.AfterFunc(ctx, stop)
-	p := &program{terminal: &terminal{out: out, err: err}}
+	results := &output{Writer: out}
+	p := &program{terminal: &terminal{out: results, err: err}}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	failure := root.ExecuteContext(ctx)
-	if failure == nil {
-		return p.exit
-	}
+	failure, exit := root.ExecuteContext(ctx), p.exit
 	var printed *badConfig
-	if !errors.As(failure, &printed) {
+	if failure != nil {
+		exit = status(failure)
+	}
+	if results.failed != nil {
+		// Whoever prints need not look: it is said once, here.
+		p.fail(fmt.Errorf("cannot write: %v", results.failed))
+		exit = max(exit, api.ExitFailed)
+	}
+	if failure != nil && !errors.As(failure, &printed) && (results.failed == nil || !errors.Is(failure, results.failed)) {
 		p.fail(failure)
 	}
-	return status(failure)
+	return exit
 }
 
 // status is the exit status of an error.
@@ -114,6 +121,17 @@ func (p *program) root() *cobra.Command {
 	root.SetErr(p.err)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { p.help(cmd) })
 	root.SetHelpCommand(p.helpCommand())
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		given := cmd.Flags().Changed("config")
+		if given && p.config == "" {
+			// An unset variable of a script must not lead to the machine's config.
+			return &usageError{"cannot use an empty --config", "give it a path, or leave it out to read " + p.configPath()}
+		}
+		if given {
+			p.given = " --config " + shellWord(p.configPath())
+		}
+		return nil
+	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		p.initCommand(), p.checkCommand(), p.watchCommand(), p.runCommand(),

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"deadman/internal/daemon"
@@ -39,7 +41,7 @@ and B what is live, unless given; each is a snapshot's id, the beginning of one,
 						p.printf("  %s\n", key)
 					}
 					if one.Text != "" {
-						p.printf("%s", one.Text)
+						fmt.Fprint(p.out, plainLines(one.Text))
 					}
 				}
 				return nil

@@ -35,7 +35,7 @@ func (p *program) doctorCommand() *cobra.Command {
 				for _, f := range findings {
 					p.printf("%-4s  %s: %s\n", f.Level, f.Subject, f.Message)
 					if f.Hint != "" {
-						p.printf("      hint: %s\n", f.Hint)
+						p.printf("      hint: %s\n", p.commands(f.Hint))
 					}
 				}
 				return nil

@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,6 +42,7 @@ func (p *program) explainCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				x.Undo = p.command(x.Undo)
 				if p.asJSON {
 					return p.json(x)
 				}
@@ -68,7 +69,13 @@ func (p *program) lists() error {
 		}
 		return p.json(lists)
 	}
-	section := func(title string, names []string) { p.printf("%s\n  %s\n\n", title, strings.Join(names, "\n  ")) }
+	section := func(title string, names []string) {
+		p.printf("%s\n", title)
+		for _, name := range names {
+			p.printf("  %s\n", name)
+		}
+		p.printf("\n")
+	}
 	section("states", deadman.PhaseNames())
 	section("kinds", daemon.Kinds())
 	section("causes", deadman.CauseNames())
@@ -127,7 +134,7 @@ func (p *program) explanation(x api.Explanation, now time.Time) {
 		}
 		p.printf(":\n")
 		for _, line := range o.Lines {
-			p.printf("  | %s\n", line)
+			fmt.Fprintf(p.out, "  | %s\n", plainLines(line))
 		}
 	}
 }

@@ -10,13 +10,15 @@ import (
 )
 
 var (
-	Worst     = worst
-	Fold      = fold
-	Brief     = brief
-	PauseTime = pauseTime
-	AgentName = agentName
-	RootOf    = rootOf
-	Notifier  = notifier
+	Worst      = worst
+	Fold       = fold
+	Plain      = plain
+	PlainLines = plainLines
+	Brief      = brief
+	PauseTime  = pauseTime
+	AgentName  = agentName
+	RootOf     = rootOf
+	Notifier   = notifier
 )
 
 // Commands are all commands that help lists, and the root itself.

@@ -39,6 +39,11 @@ func (p *program) installServiceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "install-service", Short: "make deadman a service of this machine", Long: installServiceHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if path := p.configPath(); p.config != "" && !remove {
+				if _, err := os.Stat(path); err != nil {
+					return &usageError{fmt.Sprintf("cannot make a service that reads %s: %v", path, bare(err)), "`deadman init --write` writes a config"}
+				}
+			}
 			s, err := p.service(finish)
 			if err != nil {
 				return err
@@ -64,6 +69,15 @@ func (p *program) installServiceCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&write, "write", false, "do it")
 	cmd.Flags().BoolVar(&remove, "remove", false, "undo it")
 	return cmd
+}
+
+// bare is an error about a file without its name.
+func bare(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 // service is what is to be run, with the units of these agents.

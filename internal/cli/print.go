@@ -15,13 +15,20 @@ package cli
 //     line on stderr, once, whatever the exit.
 //   - What fits does so in 80 columns. Times are the reader's local time; in
 //     JSON they are RFC 3339.
+//   - Names, keys and output are an agent's words: what a terminal would obey in
+//     them, and a line break, is shown (plain) and never sent. JSON has its own
+//     escapes.
+//   - A result that could not be written is no result: the exit is at least 1.
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -30,11 +37,67 @@ import (
 )
 
 // terminal is what a command prints to.
-type terminal struct{ out, err io.Writer }
+type terminal struct {
+	out, err io.Writer
+	// given is what a command that is printed needs more to act on the same
+	// config: " --config FILE" if that was given, else "".
+	given string
+}
+
+// command is a command line of ours that can be pasted as it is.
+func (t *terminal) command(line string) string {
+	if line == "" {
+		return ""
+	}
+	return line + t.given
+}
+
+var quotedCommand = regexp.MustCompile("`deadman [^`]*")
+
+// commands completes each command that stands in backquotes in a text.
+func (t *terminal) commands(text string) string {
+	if t.given == "" {
+		return text
+	}
+	return quotedCommand.ReplaceAllStringFunc(text, t.command)
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// shellWord is a word as a POSIX shell reads it.
+func shellWord(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// output is a writer that remembers its first failure, and writes no more then.
+type output struct {
+	io.Writer
+	failed error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.failed != nil {
+		return 0, o.failed
+	}
+	n, err := o.Writer.Write(p)
+	o.failed = err
+	return n, err
+}
+
+// raw is what w writes to.
+func raw(w io.Writer) io.Writer {
+	if o, ok := w.(*output); ok {
+		return o.Writer
+	}
+	return w
+}
 
 // interactive reports whether w is a terminal, or as good as one.
 func interactive(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := raw(w).(*os.File)
 	if !ok {
 		return false
 	}
@@ -42,14 +105,30 @@ func interactive(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-func (t *terminal) printf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
+// printf prints to stdout. What is no number is made plain: the format alone
+// says where a line ends.
+func (t *terminal) printf(format string, args ...any) {
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = plain(arg)
+		case fmt.Stringer:
+			args[i] = plain(arg.String())
+		case error:
+			args[i] = plain(arg.Error())
+		}
+	}
+	fmt.Fprintf(t.out, format, args...)
+}
 
 // warn prints a line for a person to stderr.
-func (t *terminal) warn(line string) { fmt.Fprintf(t.err, "deadman: %s\n", line) }
+func (t *terminal) warn(line string) { fmt.Fprintf(t.err, "deadman: %s\n", plain(line)) }
 
 // fail prints an error and its hint.
 func (t *terminal) fail(err error) {
-	fmt.Fprintf(t.err, "deadman: error: %v\n", err)
+	for _, text := range sentences(err) {
+		fmt.Fprintf(t.err, "deadman: error: %s\n", plain(text))
+	}
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) {
 		t.hint(hinted.Hint())
@@ -58,8 +137,45 @@ func (t *terminal) fail(err error) {
 
 func (t *terminal) hint(text string) {
 	if text != "" {
-		fmt.Fprintf(t.err, "deadman: hint: %s\n", text)
+		fmt.Fprintf(t.err, "deadman: hint: %s\n", plain(t.commands(text)))
 	}
+}
+
+// sentences are the errors that were joined in err, or err alone.
+func sentences(err error) []string {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []string{err.Error()}
+	}
+	var all []string
+	for _, one := range joined.Unwrap() {
+		all = append(all, sentences(one)...)
+	}
+	return all
+}
+
+// plain is text in one line in which a terminal finds nothing to obey: what is
+// not printable stands there as Go writes it in a string (\n, \x1b, \u202e).
+func plain(text string) string { return escaped(text, "") }
+
+// plainLines is visible for text of several lines; tabs are left as well.
+func plainLines(text string) string { return escaped(text, "\n\t") }
+
+func escaped(text, but string) string {
+	var out strings.Builder
+	for i, r := range text {
+		_, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&out, `\x%02x`, text[i])
+		case strconv.IsPrint(r), strings.ContainsRune(but, r):
+			out.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRune(r)
+			out.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return out.String()
 }
 
 // problems prints what is wrong in a config, each with its place, and returns a
@@ -67,9 +183,9 @@ func (t *terminal) hint(text string) {
 // they are for a terminal and not for a log.
 func (t *terminal) problems(problems config.Problems) error {
 	for _, e := range problems {
-		fmt.Fprintf(t.err, "deadman: error: %v\n", e)
+		fmt.Fprintf(t.err, "deadman: error: %s\n", plain(e.Error()))
 		if excerpt := e.Excerpt(); excerpt != "" && interactive(t.err) {
-			fmt.Fprintln(t.err, excerpt)
+			fmt.Fprintln(t.err, plainLines(excerpt))
 		}
 		t.hint(e.Hint())
 	}
@@ -81,11 +197,13 @@ func (t *terminal) problems(problems config.Problems) error {
 
 // json prints one value on one line.
 func (t *terminal) json(v any) error {
-	encoder := json.NewEncoder(t.out)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
 		return fmt.Errorf("cannot print the answer: %v", err)
 	}
+	_, _ = t.out.Write(text.Bytes())
 	return nil
 }
 
@@ -105,7 +223,8 @@ func (t *terminal) table(rows [][]string) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			row[i] = plain(cell)
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
 	}
 	for _, row := range rows {
@@ -123,7 +242,7 @@ const width = 80
 
 // line prints a line of words to w.
 func (t *terminal) line(w io.Writer, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	text := plain(t.commands(fmt.Sprintf(format, args...)))
 	if interactive(w) {
 		text = fold(text, width)
 	}

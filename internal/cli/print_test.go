@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -181,6 +183,65 @@ func TestAdHocNames(t *testing.T) {
 		root, names, err := cli.RootOf(tt.files)
 		if err != nil || root != tt.root || strings.Join(names, " ") != tt.names {
 			t.Errorf("%v: %q %q %v, want %q %q", tt.files, root, names, err, tt.root, tt.names)
+		}
+	}
+}
+
+// TestPlain: nothing of an agent's words does anything to a terminal, or begins a
+// line of its own.
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ text, line, lines string }{
+		{"plain äöü 日本 \\n \"", "plain äöü 日本 \\n \"", "plain äöü 日本 \\n \""},
+		{"x\ny\tz", `x\ny\tz`, "x\ny\tz"},
+		{"\x1b[2J\a\r\x00\x7f", `\x1b[2J\a\r\x00\x7f`, `\x1b[2J\a\r\x00\x7f`},
+		{"\u009b31m\u202e\ufeff", `\u009b31m\u202e\ufeff`, `\u009b31m\u202e\ufeff`}, // C1, bidi, BOM
+		{"\xff\xfe�", `\xff\xfe�`, `\xff\xfe�`},
+	} {
+		if got := cli.Plain(tt.text); got != tt.line {
+			t.Errorf("%q: %q, want %q", tt.text, got, tt.line)
+		}
+		if got := cli.PlainLines(tt.text); got != tt.lines {
+			t.Errorf("%q in lines: %q, want %q", tt.text, got, tt.lines)
+		}
+	}
+	const evil = "x\n\x1b[2Jdeadman: a: all is well"
+	var out bytes.Buffer
+	cli.PrintStatus(&out, api.Report{Agents: []api.Agent{{
+		Name: evil, Findings: []string{evil}, Proof: evil, Incident: evil, Undo: evil, KnownGood: &api.Config{ID: evil},
+	}}}, time.Now())
+	cli.PrintAgent(&out, api.Agent{Name: evil, Action: evil, Checks: []api.Check{{Name: evil, Detail: evil}}, Findings: []string{evil}, Undo: evil})
+	cli.Fail(&out, hinted{errors.Join(errors.New(evil), errors.New(evil))})
+	if strings.Contains(out.String(), "\x1b") || strings.Contains(out.String(), "\ndeadman: a:") {
+		t.Errorf("printed as it is:\n%q", out.String())
+	}
+}
+
+// TestFullOutput: a result that could not be written is a failure, said once.
+func TestFullOutput(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("there is no /dev/full")
+	}
+	defer full.Close()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "deadman.yaml")
+	text := "state-dir: " + dir + "/state\nagents: {a: {config: {root: " + dir + ", files: [x.yaml]}, supervisor: {child: [sleep, 9]}}}\n"
+	for path, text := range map[string]string{config: text, filepath.Join(dir, "x.yaml"): "a: 1\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for args, want := range map[string]int{
+		"status": 1, "status --json": 1, "history --verify": 1, "snapshots a": 1, "show a live": 1, "explain --list": 1,
+		"explain --list --json": 1, "version": 1, "--version": 1, "--help": 1, "help check": 1, "check --help": 1, "doctor": 1,
+		"install-service": 1, "init --files /etc/passwd -- sleep 9": 1, "check -v": 3, "check --json": 3, "status nosuch": 2, "frobnicate": 2,
+	} {
+		var said bytes.Buffer
+		status := cli.Main(append([]string{"--config", config}, strings.Fields(args)...), nil, full, &said)
+		if status != want || want != 2 && strings.Count(said.String(), "deadman: error: cannot write: ") != 1 {
+			t.Errorf("deadman %s: status %d, want %d\n%s", args, status, want, said.String())
 		}
 	}
 }

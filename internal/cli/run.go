@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,8 +19,13 @@ import (
 )
 
 const runHelp = `Starts and guards one agent in the foreground, for a terminal or as the command
-of a container. The agent's output is shown, and it ends with the agent's exit
-status. As pid 1 it reaps orphans.
+of a container. The agent's output is shown; its stdin is /dev/null. As pid 1 it
+reaps orphans.
+
+An agent that ends by itself has died, with status 0 as well, and is brought
+back. It is over, with the agent's exit status, when a signal ends it, or when
+the agent ends with a status that planned-exits lists (a key of its config, or
+the flag). Nothing is listed by default.
 
 Signals are forwarded to the agent. SIGTERM, SIGINT and SIGQUIT, and in a
 terminal SIGHUP, are the end of both; after SIGHUP elsewhere, SIGUSR1, SIGUSR2
@@ -35,17 +42,18 @@ beneath it.
 exits:
   the agent's own status, or 128 and the number of the signal that ended it
   1   it could not be guarded
-  2   unknown agent, bad flag or bad config
+  2   unknown agent, bad flag or bad config, or a file of --files is missing
   75  another deadman guards it`
 
 func (p *program) runCommand() *cobra.Command {
 	var files []string
+	var planned []int
 	var check, stateDir string
 	cmd := &cobra.Command{
 		Use: "run AGENT | run --files FILES [--check URL] -- COMMAND...", Short: "start and guard one agent in the foreground", Long: runHelp,
 		DisableFlagsInUseLine: true,
 		Args: func(cmd *cobra.Command, args []string) error {
-			dash, adHoc := cmd.ArgsLenAtDash(), len(files) > 0 || check != "" || stateDir != ""
+			dash, adHoc := cmd.ArgsLenAtDash(), len(files) > 0 || check != "" || stateDir != "" || len(planned) > 0
 			switch {
 			case dash == 0 && len(args) > 0 && len(files) > 0:
 			case dash == 0 && len(args) > 0:
@@ -63,7 +71,7 @@ func (p *program) runCommand() *cobra.Command {
 			if len(files) == 0 {
 				return p.with(func(d *daemon.Daemon) error { return p.foreground(cmd, d, args[0]) })
 			}
-			text, name, err := adHoc(cmd, files, check, args)
+			text, name, err := adHoc(cmd, files, check, planned, args)
 			if err != nil {
 				return err
 			}
@@ -84,6 +92,7 @@ func (p *program) runCommand() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&files, "files", nil, "the config `FILES` of the command, with commas between or repeated")
 	cmd.Flags().StringVar(&check, "check", "", "a `URL` that answers 200 when the command is healthy")
+	cmd.Flags().IntSliceVar(&planned, "planned-exits", nil, "it is over when the command ends by itself with a status of `LIST`")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "keep snapshots and the log of the command in `DIR`")
 	return cmd
 }
@@ -107,7 +116,7 @@ func (p *program) foreground(cmd *cobra.Command, d *daemon.Daemon, name string) 
 	// the agent's.
 	ctx := context.WithoutCancel(cmd.Context())
 	var err error
-	p.exit, err = d.Run(ctx, name, daemon.Signals{End: end, Pass: pass}, p.out, p.warn)
+	p.exit, err = d.Run(ctx, name, daemon.Signals{End: end, Pass: pass}, raw(p.out), p.warn)
 	return err
 }
 
@@ -124,7 +133,7 @@ func hasTerminal() bool {
 
 // adHoc is the config of a command that has none, as a document for the parser
 // that reads all others. JSON is YAML.
-func adHoc(cmd *cobra.Command, files []string, check string, argv []string) (text []byte, name string, err error) {
+func adHoc(cmd *cobra.Command, files []string, check string, planned []int, argv []string) (text []byte, name string, err error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot tell the working directory: %v", err)
@@ -136,10 +145,21 @@ func adHoc(cmd *cobra.Command, files []string, check string, argv []string) (tex
 	if root == "" {
 		return nil, "", wrong(cmd, "cannot guard these files together: all of --files must be in one directory or beneath it")
 	}
+	for _, file := range names {
+		if strings.ContainsAny(file, `*?[\`) {
+			continue
+		}
+		if path := filepath.Join(root, file); !exists(path) {
+			return nil, "", &usageError{fmt.Sprintf("cannot guard %s: there is no such file", path), "correct --files, or create it first: without it nothing could be kept as good"}
+		}
+	}
 	name = agentName(filepath.Base(argv[0]))
 	agent := map[string]any{
 		"config":     map[string]any{"root": root, "files": names},
 		"supervisor": map[string]any{"child": argv, "dir": dir},
+	}
+	if len(planned) > 0 {
+		agent["planned-exits"] = planned
 	}
 	if check != "" {
 		agent["checks"] = map[string]any{"http": map[string]any{"http": map[string]any{"url": check}}}
@@ -149,6 +169,12 @@ func adHoc(cmd *cobra.Command, files []string, check string, argv []string) (tex
 		return nil, "", fmt.Errorf("cannot write a config for the command: %v", err)
 	}
 	return text, name, nil
+}
+
+// exists reports whether there is, or may be, something at path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // rootOf returns the directory of the files, "" if there is none that all are

@@ -33,6 +33,9 @@ func (p *program) statusCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				for i, a := range report.Agents {
+					report.Agents[i].Undo = p.command(a.Undo)
+				}
 				if p.asJSON {
 					return p.json(report)
 				}

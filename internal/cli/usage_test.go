@@ -49,6 +49,8 @@ func TestUsage(t *testing.T) {
 		{"run --files a.yaml", "cannot tell what to run: give the command after --", "see"},
 		{"run --files a.yaml -- ", "cannot tell what to run: give the command after --", "see"},
 		{"run a --files a.yaml -- hermes", "cannot run both an agent of the config and a command", "see"},
+		{"--config= status", "cannot use an empty --config", "give it a path"},
+		{"install-service --config /nonexistent/d.yaml", "cannot make a service that reads /nonexistent/d.yaml: no such file", "`deadman init --write --config /nonexistent/d.yaml` writes a config"},
 		{"run --files /etc/a/x,/etc/b/y -- hermes", "cannot guard these files together", "see"},
 	} {
 		var out, err bytes.Buffer

@@ -35,7 +35,7 @@ func (p *program) word(cmd *cobra.Command, arg func(cmd *cobra.Command, args []s
 			if err != nil {
 				return err
 			}
-			p.exit = agent.Exit
+			p.exit, agent.Undo = agent.Exit, p.command(agent.Undo)
 			p.fresh(agent)
 			if p.asJSON {
 				return p.json(agent)

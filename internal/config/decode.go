@@ -137,6 +137,10 @@ func (r *reader) read(s *spec, n, at *yaml.Node, path string) *value {
 			hint = "write the whole path: a bare ~ is YAML for nothing, and under cron or sudo another home" // incident 50
 		case s.shape == list:
 			hint = "write [] for an empty list"
+		case s.name == "agents" && s.shape == named:
+			hint = "write agents beneath it, as `deadman init` does; {} is for a main file whose agents are in conf.d"
+		case s.name == "agents":
+			hint = "write its keys beneath it: config and supervisor at least"
 		case s.kind == group || s.shape == named:
 			hint = "write {} for no keys"
 		}
@@ -255,6 +259,9 @@ func (r *reader) entries(v *value, n *yaml.Node, yield func(key, val *yaml.Node)
 		if there, twice := first[k.Value]; twice {
 			v.bad = true
 			r.failKey(k, "", "cannot use %s twice in %s: first on line %d", quoted("key", k.Value), orTop(v.path), there.Line)
+			if kid := v.kids[k.Value]; kid != nil {
+				kid.bad = true // which of two agents is meant cannot be told
+			}
 			continue
 		}
 		first[k.Value] = k

@@ -103,6 +103,9 @@ func (r *reader) unknown(v *value, k *yaml.Node) {
 		hint = fmt.Sprintf("did you mean %q?", guess)
 	} else if path := elsewhere(k.Value); path != "" {
 		hint = fmt.Sprintf("the key of this name is %s", path)
+		if !strings.Contains(path, ".") {
+			hint = fmt.Sprintf("%s stands at the top of the main file, beside agents", path)
+		}
 	} else if len(here) == 0 {
 		hint = "it takes no keys: write {}"
 	} else if len(here) <= 8 {

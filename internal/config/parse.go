@@ -21,8 +21,9 @@ func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 // stateDir is used where the main file names none.
 //
 // The Config holds every agent in which nothing is wrong, and Problems
-// everything that is. Of two agents with one name, or with a file in common,
-// the first stays. An error outside `agents:` leaves out all agents of its
+// everything that is. Of two agents with one name in different files, or with a
+// file in common, the first stays: a drop-in takes nobody's guard away. Of two in
+// one file neither does. An error outside `agents:` leaves out all agents of its
 // file; in the main file, all agents of all files: where the state is and what
 // the defaults are would be a guess, and a switch that acts on another state
 // directory is a second switch beside the first.

@@ -66,7 +66,7 @@ func (d *Daemon) roundOne(ctx context.Context, a config.Agent, m *messenger, wai
 	defer l.release()
 	k, err := d.newKeeper(ctx, a.Name)
 	if err != nil {
-		return broken(a, err), true
+		return broken(a, ended(ctx, err)), true
 	}
 	defer k.close()
 	k.journal.begin = func() { l.announce(false) }
@@ -87,15 +87,19 @@ func (d *Daemon) roundOne(ctx context.Context, a config.Agent, m *messenger, wai
 	err = k.guard.Once(ctx)
 	k.world.tick()
 	r = k.report()
+	if err != nil && ctx.Err() != nil {
+		// What was under way says only that, each in its own words.
+		r.Checks, r.Findings, r.Hints = nil, nil, nil
+	}
 	if err != nil {
 		r.Exit = api.ExitFailed
-		find(&r, err)
+		find(&r, ended(ctx, err))
 	}
 	if orphan && r.State == deadman.Dead {
 		r.Exit = api.ExitUnknown
 		r.Findings = append(r.Findings, "it is a child, which only `deadman watch` or `deadman run` can start")
 	}
-	if k.journal.written > 0 {
+	if k.journal.written > 0 && ctx.Err() == nil {
 		if err := d.deliver(ctx); err != nil {
 			find(&r, err)
 		}
@@ -111,6 +115,14 @@ func broken(a config.Agent, err error) api.Agent {
 	r := api.Agent{Name: a.Name, Exit: api.ExitFailed}
 	find(&r, err)
 	return r
+}
+
+// ended is err, or why there is one at all: somebody has told us to end.
+func ended(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return &saidError{"cannot go on: deadman was told to end in the middle of a round", "nothing is lost: the next `deadman check` goes on with it"}
 }
 
 // find adds an error to a report, with its hint if it has one.

@@ -21,7 +21,7 @@ func (e *damagedError) Unwrap() error { return e.err }
 
 // Hint says who mends it.
 func (e *damagedError) Hint() string {
-	return "the next deadman check sets it aside and begins a new one; what recovers an agent is not in it"
+	return "the next `deadman check` sets it aside and begins a new one; what recovers an agent is not in it"
 }
 
 // damaged gives an error a hint if it is about a damaged database.

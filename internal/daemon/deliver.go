@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -81,10 +80,19 @@ const deliveryRetry = 30 * time.Second
 // deliverAlways delivers whenever kicked, and again after a failure, until ctx
 // ends. It is in nobody's way.
 func (d *Daemon) deliverAlways(ctx context.Context, kick <-chan struct{}, warn func(error)) {
+	said := "" // the last failure, unless a delivery came after it
 	for {
 		var again <-chan time.Time
-		if err := d.deliver(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			warn(err)
+		switch err := d.deliver(ctx); {
+		case ctx.Err() != nil:
+			return // Whatever failed, failed for that.
+		case err == nil:
+			said = ""
+		default:
+			if err.Error() != said {
+				said = err.Error()
+				warn(err)
+			}
 			again = time.After(deliveryRetry)
 		}
 		select {

@@ -34,12 +34,13 @@ const (
 // looked at and is well is among them, so that its absence is not taken for it.
 func (d *Daemon) Doctor(ctx context.Context) ([]api.Finding, error) {
 	x := &examination{d: d}
+	x.configFiles()
 	x.stateDir()
 	x.clock()
 	x.database(ctx)
 	x.requestLog(ctx)
 	if len(d.cfg.Agents) == 0 {
-		x.warn("config", "no agent is configured, so nothing is guarded", "deadman init writes a config for an agent that runs")
+		x.warn("config", "no agent is configured, so nothing is guarded", "`deadman init` writes a config for an agent that runs")
 	}
 	for _, a := range d.cfg.Agents {
 		if err := x.agent(ctx, a); err != nil {
@@ -99,7 +100,7 @@ func (x *examination) stateDir() {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		x.warn(subject, fmt.Sprintf("%s does not exist yet", dir), "the first deadman check or watch makes it")
+		x.warn(subject, fmt.Sprintf("%s does not exist yet", dir), "the first `deadman check` or `deadman watch` makes it")
 		return
 	case err != nil:
 		x.badErr(subject, fmt.Errorf("cannot look at %s: %w", dir, err), "run doctor as the user that deadman runs as")
@@ -162,7 +163,12 @@ func (x *examination) database(ctx context.Context) {
 		log.Close()
 	}
 	if err != nil {
-		x.badErr(subject, err, "move deadman.db away: a new one is begun, and the snapshots are all that a recovery needs")
+		// Only what is damaged is worth less than a new one.
+		hint := "run doctor as the user that deadman runs as; the database itself may be whole"
+		if errors.Is(err, record.ErrCorrupt) {
+			hint = "move deadman.db away: a new one is begun, and the snapshots are all that a recovery needs"
+		}
+		x.badErr(subject, err, hint)
 		return
 	}
 	entries, err := x.d.Verify(ctx)
@@ -204,7 +210,7 @@ func (x *examination) schedule(a config.Agent) {
 	case last.IsZero() && !watched:
 		x.warn(a.Name, "it has never been checked", hint)
 	case age > lateFactor*a.Period && watched && !last.IsZero():
-		x.warn(a.Name, fmt.Sprintf("its watch is there, and made the last round %s ago; the period is %s", age, a.Period), "deadman status "+a.Name+" says what it waits for; otherwise restart the watch")
+		x.warn(a.Name, fmt.Sprintf("its watch is there, and made the last round %s ago; the period is %s", age, a.Period), "`deadman status "+a.Name+"` says what it waits for; otherwise restart the watch")
 	case age > lateFactor*a.Period && !watched:
 		x.warn(a.Name, fmt.Sprintf("it was checked last %s ago; the period is %s", age, a.Period), hint)
 	case a.Supervisor.Child != nil && !watched:

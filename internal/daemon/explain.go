@@ -173,7 +173,14 @@ func (d *Daemon) explainSnapshot(ctx context.Context, log *record.Log, id string
 		}
 		return explainManifest(ctx, log, m)
 	}
-	return x, &saidError{fmt.Sprintf("cannot explain %q: no entry, incident or snapshot has this id", id), "deadman history lists entries and incidents; deadman snapshots AGENT lists snapshots"}
+	return x, &saidError{fmt.Sprintf("cannot explain %q: no entry, incident or snapshot has this id", id), "`deadman history` lists entries and incidents; `deadman snapshots AGENT` lists snapshots"}
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func explainManifest(ctx context.Context, log *record.Log, m snapshot.Manifest) (api.Explanation, error) {
@@ -189,7 +196,7 @@ func explainManifest(ctx context.Context, log *record.Log, m snapshot.Manifest) 
 		x.Evidence = append(x.Evidence, "it stands in as known good; no start has proven it")
 	}
 	if m.Cured > 0 {
-		x.Evidence = append(x.Evidence, fmt.Sprintf("rollbacks away from it have cured the agent %d times", m.Cured))
+		x.Evidence = append(x.Evidence, "rollbacks away from it have cured the agent "+times(m.Cured))
 	}
 	s := describe(m)
 	x.Evidence = append(x.Evidence, s.Proofs...)

@@ -100,9 +100,9 @@ func within(dir, path string) bool {
 // guards is the command that acts on an agent: a child's is not check.
 func guards(a config.Agent) string {
 	if a.Supervisor.Child != nil {
-		return "deadman watch"
+		return "`deadman watch`"
 	}
-	return "deadman check"
+	return "`deadman check`"
 }
 
 // stored examines the snapshots, and returns the known good if it is there and
@@ -119,18 +119,18 @@ func (x *examination) stored(v *view) snapshot.Manifest {
 	good, err := v.knownGood()
 	switch {
 	case err != nil:
-		x.badErr(v.agent.Name, err, "an older proven snapshot would be used, if there is one; deadman accept makes a known good")
+		x.badErr(v.agent.Name, err, "an older proven snapshot would be used, if there is one; `deadman accept` makes a known good")
 	case good.ID == "" && len(all) > 0:
-		x.warn(v.agent.Name, fmt.Sprintf("%d snapshots are stored, and none is known good", len(all)), "deadman accept "+v.agent.Name+" takes what is live, if it is good")
+		x.warn(v.agent.Name, fmt.Sprintf("%d snapshots are stored, and none is known good", len(all)), "`deadman accept "+v.agent.Name+"` takes what is live, if it is good")
 	case good.ID == "":
 		x.warn(v.agent.Name, "nothing is stored, so there is nothing to go back to", guards(v.agent)+" captures the config of a healthy agent")
 	default:
 		if err := v.store.Verify(good.ID); err != nil {
-			x.badErr(v.agent.Name, err, "it cannot be put back; deadman accept makes another known good")
+			x.badErr(v.agent.Name, err, "it cannot be put back; `deadman accept` makes another known good")
 			return snapshot.Manifest{}
 		}
 		if good.Provisional && good.Standing != deadman.Proven {
-			x.warn(v.agent.Name, fmt.Sprintf("known good %s is there byte for byte, and no start has proven it", good.ID), "it is proven by the agent's next start on it, or by deadman accept "+v.agent.Name)
+			x.warn(v.agent.Name, fmt.Sprintf("known good %s is there byte for byte, and no start has proven it", good.ID), "it is proven by the agent's next start on it, or by `deadman accept "+v.agent.Name+"`")
 		} else {
 			x.ok(v.agent.Name, fmt.Sprintf("known good %s is there byte for byte", good.ID))
 		}

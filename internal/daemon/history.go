@@ -50,6 +50,9 @@ func (d *Daemon) History(ctx context.Context, q HistoryQuery) ([]api.Entry, erro
 		_, err := d.agent(q.Agent)
 		return entries, err
 	}
+	if len(entries) == 0 && q.Incident != "" {
+		return entries, &saidError{fmt.Sprintf("cannot find incident %q", q.Incident), "`deadman history --json` names the incident of each entry"}
+	}
 	return entries, nil
 }
 

@@ -230,7 +230,7 @@ func (j *journal) ending(step guard.Step, a lifecycle.Action) (record.Entry, tim
 		if inc.RolledBack || inc.Chosen == deadman.RestoredByPerson || inc.Chosen == deadman.RolledBackByPerson {
 			e.Kind = kindRollback
 		}
-		if inc.Chosen == deadman.NothingStored && step.Before.LastUp.IsZero() {
+		if (inc.Chosen == deadman.NothingStored || inc.Chosen == deadman.StartedByPerson) && step.Before.LastUp.IsZero() {
 			return e, 0, false // The first start of all is no recovery.
 		}
 	case deadman.Exhausted:

@@ -35,6 +35,8 @@ type lock struct {
 type BusyError struct {
 	Agent string
 	PID   int
+	// Foreground: it was met by a Run, which does not wait.
+	Foreground bool
 }
 
 func (e *BusyError) Error() string {
@@ -44,8 +46,13 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("cannot act on %s: deadman %d has it in hand", e.Agent, e.PID)
 }
 
-// Hint says how to wait.
-func (e *BusyError) Hint() string { return "wait for it with --wait 30s" }
+// Hint says how to wait, or where to look.
+func (e *BusyError) Hint() string {
+	if e.Foreground {
+		return "`deadman status " + e.Agent + "` says how it is; one alone can guard it, and that one is to end first"
+	}
+	return "wait for it with --wait 30s"
+}
 
 // acquire takes the lock of the agent in dir, waiting at most wait for it. When
 // another holds it the error is a *BusyError.

@@ -35,12 +35,16 @@ func (d *Daemon) Run(ctx context.Context, name string, signals Signals, out io.W
 		return 0, err
 	}
 	if a.Supervisor.Child == nil {
-		return 0, &saidError{fmt.Sprintf("cannot run %s: its supervisor is not child", name), "deadman watch guards agents that something else starts"}
+		return 0, &saidError{fmt.Sprintf("cannot run %s: its supervisor is not child", name), "`deadman watch` guards agents that something else starts"}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	w := &watch{d: d, ctx: ctx, warn: warn, kick: make(chan struct{}, 1)}
 	l, err := acquire(ctx, d.agentDir(name), name, true, 0)
+	var busy *BusyError
+	if errors.As(err, &busy) {
+		busy.Foreground = true
+	}
 	if err != nil {
 		return 0, err
 	}

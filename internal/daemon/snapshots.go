@@ -86,7 +86,7 @@ func (d *Daemon) Pin(ctx context.Context, name, id string, pinned bool) error {
 		return err
 	}
 	if !ver.stored {
-		return &saidError{fmt.Sprintf("cannot pin what is live of %s: it is not stored", name), "deadman check stores it"}
+		return &saidError{fmt.Sprintf("cannot pin what is live of %s: it is not stored", name), "`deadman check` stores it"}
 	}
 	if l, err := acquire(ctx, d.agentDir(name), name, false, 0); err == nil {
 		defer l.release()
@@ -168,11 +168,11 @@ func (v *view) version(ctx context.Context, id string) (version, error) {
 			return version{}, err
 		}
 		if m.ID == "" {
-			return version{}, &saidError{fmt.Sprintf("cannot find the known good of %s: there is none yet", v.agent.Name), "deadman check makes one when the agent is healthy"}
+			return version{}, noKnownGood(v.agent.Name)
 		}
 		return v.stored(m), nil
 	}
-	hint := fmt.Sprintf("deadman snapshots %s lists what is stored", v.agent.Name)
+	hint := listing(v.agent.Name)
 	if v.store == nil {
 		return version{}, &saidError{fmt.Sprintf("cannot find snapshot %q of %s: nothing is stored", id, v.agent.Name), hint}
 	}
@@ -184,6 +184,16 @@ func (v *view) version(ctx context.Context, id string) (version, error) {
 		return version{}, err
 	}
 	return v.stored(m), nil
+}
+
+// listing is the hint for who named a snapshot that is not there.
+func listing(agent string) string {
+	return fmt.Sprintf("`deadman snapshots %s` lists what is stored", agent)
+}
+
+// noKnownGood is the error for who asked for one.
+func noKnownGood(agent string) error {
+	return &saidError{fmt.Sprintf("cannot find the known good of %s: there is none yet", agent), "`deadman check` makes one when the agent is healthy"}
 }
 
 func (v *view) stored(m snapshot.Manifest) version {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,7 +22,7 @@ import (
 // Arg is what a person's word needs beside its verb.
 type Arg struct {
 	// Snapshot is an id, a unique prefix of one, or "known-good"; of accept it
-	// may be empty, which is what is live.
+	// may be empty or "live", which is the same.
 	Snapshot string `json:"snapshot,omitempty"`
 	// For is the length of a pause.
 	For time.Duration `json:"for,omitempty"`
@@ -68,18 +69,18 @@ func (d *Daemon) tell(ctx context.Context, a config.Agent, m *messenger, verb st
 	defer l.release()
 	k, err := d.newKeeper(ctx, name)
 	if err != nil {
-		return api.Agent{}, false, err
+		return api.Agent{}, false, ended(ctx, err)
 	}
 	defer k.close()
 	k.journal.begin = func() { l.announce(false) }
 	k.journal.news = m
 	err = k.obey(ctx, verb, arg)
-	if k.journal.written > 0 {
+	if k.journal.written > 0 && ctx.Err() == nil {
 		if derr := d.deliver(ctx); derr != nil {
 			err = errors.Join(err, derr)
 		}
 	}
-	return k.report(), true, err
+	return k.report(), true, ended(ctx, err)
 }
 
 // obey carries out a word in this process.
@@ -116,10 +117,13 @@ func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Wor
 		}
 	case lifecycle.Rollback:
 		if s.Known.IsZero() {
-			return nil, &saidError{fmt.Sprintf("cannot roll back %s: nothing is known to be good", w.agent.Name), "deadman snapshots lists what is stored"}
+			return nil, &saidError{fmt.Sprintf("cannot roll back %s: nothing is known to be good", w.agent.Name), listing(w.agent.Name)}
 		}
 		word.Config = s.Known.Config
 	case lifecycle.Accept, lifecycle.Restore:
+		if word.Verb == lifecycle.Restore && arg.Snapshot == wordLive {
+			return nil, &saidError{fmt.Sprintf("cannot restore what is live of %s: it is in place", w.agent.Name), listing(w.agent.Name)}
+		}
 		m, err := w.choose(ctx, s, arg.Snapshot)
 		if err != nil {
 			return nil, err
@@ -135,15 +139,22 @@ func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Wor
 func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (snapshot.Manifest, error) {
 	switch id {
 	case "known-good":
+		if s.Known.IsZero() {
+			return snapshot.Manifest{}, noKnownGood(w.agent.Name)
+		}
 		return w.store.Load(s.Known.Snapshot)
-	case "":
+	case "", wordLive:
 		look, err := snapshot.Observe(ctx, w.sets, w.limits)
 		if err != nil {
 			return snapshot.Manifest{}, err
 		}
 		return w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
 	}
-	return w.store.Load(id)
+	m, err := w.store.Load(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &saidError{err.Error(), listing(w.agent.Name)}
+	}
+	return m, err
 }
 
 // saidError is an error that a watch answered with.

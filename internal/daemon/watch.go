@@ -22,8 +22,12 @@ import (
 // Watch guards all agents until ctx ends. It leaves them running; the next
 // watch adopts them. A value on reload makes it read its config anew with
 // load; a config that is bad in part changes nothing. ready is called when
-// every agent has its guard. warn hears what a person should know.
+// every agent has its guard. warn hears what a person should know. It is an error
+// if not one agent's directory can be had: then nothing could be guarded.
 func (d *Daemon) Watch(ctx context.Context, reload <-chan struct{}, load func() (config.Config, error), ready func(), warn func(string)) error {
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
 	w := &watch{d: d, ctx: ctx, warn: warn, kick: make(chan struct{}, 1), running: make(map[string]*watched)}
 	var sinks sync.WaitGroup
 	sinks.Go(func() { d.deliverAlways(ctx, w.kick, func(err error) { warn(err.Error()) }) })
@@ -51,6 +55,26 @@ func (d *Daemon) Watch(ctx context.Context, reload <-chan struct{}, load func() 
 			warn("the config was reloaded")
 		}
 	}
+}
+
+// begin takes the lock of some agent and lets it go again. One that another has in
+// hand is had too: it is waited for.
+func (d *Daemon) begin(ctx context.Context) error {
+	var failure error
+	for _, a := range d.cfg.Agents {
+		l, err := acquire(ctx, d.agentDir(a.Name), a.Name, false, 0)
+		var busy *BusyError
+		switch {
+		case err == nil:
+			l.release()
+			return nil
+		case errors.As(err, &busy):
+			return nil
+		case failure == nil:
+			failure = &saidError{err.Error(), "`deadman doctor` says what is wrong with state-dir " + d.cfg.StateDir}
+		}
+	}
+	return failure
 }
 
 // watch is a Watch in progress.
@@ -121,14 +145,21 @@ const busyRetry = 5 * time.Second
 func (w *watch) guardAgent(ctx context.Context, a config.Agent, opened func()) {
 	defer w.d.pulse.forget(a.Name)
 	defer w.pings.forget(a)
+	said := "" // the last failure, unless a round was made since
 	for ctx.Err() == nil {
 		w.d.pulse.beat(a, busyRetry)
-		err := w.guardOnce(ctx, a, opened)
+		err := w.guardOnce(ctx, a, func() {
+			said = ""
+			opened()
+		})
 		opened()
 		if ctx.Err() != nil {
 			return
 		}
-		w.warn(fmt.Sprintf("%s: %v", a.Name, err))
+		if line := fmt.Sprintf("%s: %v", a.Name, err); line != said {
+			said = line
+			w.warn(line)
+		}
 		if errors.Is(err, errLost) {
 			continue
 		}

@@ -106,3 +106,14 @@ func TestPropertyListParses(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestLineBreak: a path with a line break begins no line of its own.
+func TestLineBreak(t *testing.T) {
+	t.Parallel()
+	s := service.Service{Program: "/bin/deadman", Config: "/srv/x\nExecStartPre=/bin/evil\r.yaml"}
+	for _, f := range s.Systemd().Files {
+		if strings.Contains(f.Text, "\nExecStartPre=") || !strings.Contains(f.Text, `/srv/x\nExecStartPre=/bin/evil\r.yaml`) {
+			t.Errorf("%s", f.Text)
+		}
+	}
+}

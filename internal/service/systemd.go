@@ -136,11 +136,12 @@ func expand(text string, values map[string]string) string {
 }
 
 // line is a command line as systemd reads it: systemd.service(5), "Command lines".
-// A percent sign and a dollar sign stand for themselves when doubled.
+// A percent sign and a dollar sign stand for themselves when doubled. A line break
+// would end the line, and begin another key.
 func line(argv []string) string {
 	words := make([]string, len(argv))
 	for i, word := range argv {
-		word = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `%`, `%%`, `$`, `$$`).Replace(word)
+		word = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `%`, `%%`, `$`, `$$`, "\n", `\n`, "\r", `\r`).Replace(word)
 		if word == "" || strings.ContainsAny(word, " \t'\";") {
 			word = `"` + word + `"`
 		}
