@@ -88,7 +88,7 @@ type journal struct {
 	// for reports.
 	written int
 	fresh   []record.Entry
-	// last is the restore of the incident in hand, for its closing entry.
+	// reverted are the keys of the restore of the incident in hand, for its closing entry.
 	reverted []string
 	place    record.Place
 }
@@ -164,6 +164,9 @@ func (j *journal) entries(step guard.Step) ([]record.Entry, error) {
 		entries = append(entries, e)
 	}
 
+	if step.Before.Incident.ID != step.After.Incident.ID {
+		j.reverted = nil
+	}
 	body := entryBody{Step: &stepBody{Now: step.Now, Event: step.Event}, Phase: step.After.Phase}
 	if j.policy == nil || !reflect.DeepEqual(*j.policy, step.Policy) {
 		body.Step.Policy = &step.Policy
