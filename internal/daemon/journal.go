@@ -28,11 +28,27 @@ const (
 	kindSetAside = "set-aside" // a damaged database was
 	kindChange   = "change"    // a config was captured that differs from the known good
 
-	// The end of a recovery; these are the rows of request_log.
+	// The end of a recovery; these are the rows of request_log. A person's word
+	// may be called the same: see ending.
 	kindRollback = "rollback"
 	kindRestart  = "restart"
 	kindFailed   = "failed"
 )
+
+// How a recovery ended.
+const (
+	outcomeSuccess = "success"
+	outcomeError   = "error"
+)
+
+// ending reports whether an entry is the end of a recovery.
+func ending(e record.Entry) bool {
+	switch e.Kind {
+	case kindRollback, kindRestart, kindFailed:
+		return e.Outcome == outcomeSuccess || e.Outcome == outcomeError // Else it says who asked for it.
+	}
+	return false
+}
 
 // Kinds are all kinds of entries, for `deadman explain --list`.
 func Kinds() []string {
@@ -205,18 +221,18 @@ func (j *journal) entries(step guard.Step) ([]record.Entry, error) {
 			e.OldHash, e.NewHash = oldHash(step.After), step.After.Incident.Target.Hash
 		}
 		add(e, entryBody{Action: &a})
-		if e, duration, ok := j.ending(step, a); ok {
+		if e, duration, ok := j.end(step, a); ok {
 			add(e, entryBody{DurationMS: duration.Milliseconds(), ConfigPath: j.path, Reverted: j.reverted})
 		}
 	}
 	return entries, failure
 }
 
-// ending is the entry for the end of a recovery, if action says that this is it.
-func (j *journal) ending(step guard.Step, a lifecycle.Action) (record.Entry, time.Duration, bool) {
+// end is the entry for the end of a recovery, if action says that this is it.
+func (j *journal) end(step guard.Step, a lifecycle.Action) (record.Entry, time.Duration, bool) {
 	inc := step.After.Incident
 	e := record.Entry{
-		Kind: kindRestart, Outcome: "success", Cause: inc.Cause.String(), Reason: inc.Chosen.String(),
+		Kind: kindRestart, Outcome: outcomeSuccess, Cause: inc.Cause.String(), Reason: inc.Chosen.String(),
 		Snapshot: inc.Target.Snapshot, OldHash: oldHash(step.After), NewHash: inc.Target.Hash,
 	}
 	switch a.Reason {
@@ -231,7 +247,7 @@ func (j *journal) ending(step guard.Step, a lifecycle.Action) (record.Entry, tim
 		if a.Kind != lifecycle.Alert {
 			return e, 0, false
 		}
-		e.Kind, e.Outcome, e.Reason = kindFailed, "error", deadman.Exhausted.String()
+		e.Kind, e.Outcome, e.Reason = kindFailed, outcomeError, deadman.Exhausted.String()
 		e.NewHash = inc.Target.Hash
 	default:
 		return e, 0, false

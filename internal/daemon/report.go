@@ -36,8 +36,7 @@ func (k *keeper) report() api.Agent {
 		if line := freshLine(e); line != "" {
 			r.Fresh = append(r.Fresh, line)
 		}
-		switch e.Kind {
-		case kindRollback, kindRestart, kindFailed:
+		if ending(e) {
 			r.Action = e.Kind
 			_ = r.Reason.UnmarshalText([]byte(e.Reason))
 			_ = r.Cause.UnmarshalText([]byte(e.Cause))
@@ -56,21 +55,21 @@ func freshLine(e record.Entry) string {
 	_ = json.Unmarshal(e.Body, &body)
 	var reason deadman.Reason
 	_ = reason.UnmarshalText([]byte(e.Reason))
-	switch e.Kind {
-	case kindRollback, kindRestart, kindFailed:
+	switch {
+	case ending(e):
 		line := fmt.Sprintf("%s: %s", e.Kind, reason.Rule())
 		for _, key := range body.Reverted {
 			line += "; reverted " + key
 		}
 		return line
-	case string(lifecycle.Alert):
+	case e.Kind == string(lifecycle.Alert):
 		if body.Action != nil && body.Action.Would != deadman.ReasonUnset {
 			return fmt.Sprintf("%s: %s: %s", reason, reason.Rule(), body.Action.Would.Rule())
 		}
 		return fmt.Sprintf("%s: %s", reason, reason.Rule())
-	case kindSetAside:
+	case e.Kind == kindSetAside:
 		return body.Detail
-	case kindOutcome:
+	case e.Kind == kindOutcome:
 		if e.Outcome == "failed" && body.Detail != "" {
 			return body.Detail
 		}
