@@ -52,3 +52,29 @@ func TestAWordIsNoEnding(t *testing.T) {
 		t.Errorf("rows %v", rows)
 	}
 }
+
+// TestARestartIsNoRollback: the agent dies once more in the probation after a
+// rollback, and is only started. That is another row.
+func TestARestartIsNoRollback(t *testing.T) {
+	t.Parallel()
+	m := rolledBack(t)
+	m.kill(m.pid())
+	if a := m.check(); a.Exit != 0 || a.Action != "restart" {
+		// The second start on the same bytes waits for a gap.
+		m.until("a restart", func() bool { a = m.check(); return a.Action == "restart" })
+	}
+	rows := m.rows()
+	if len(rows) != 2 || rows[0].event != "rollback" || rows[1].event != "restart" {
+		t.Fatalf("rows %v", rows)
+	}
+	first, second := rows[0].message, rows[1].message
+	if first["old_config_hash"] == first["new_config_hash"] {
+		t.Errorf("rollback %v", first)
+	}
+	if second["reason"] != "live-is-known-good" || second["old_config_hash"] != first["new_config_hash"] || second["new_config_hash"] != first["new_config_hash"] {
+		t.Errorf("restart %v after %v", second, first)
+	}
+	if _, ok := second["reverted"]; ok {
+		t.Errorf("restart %v", second)
+	}
+}

@@ -19,6 +19,9 @@ func (m *machine) die(why deadman.Reason) {
 			inc.Failed, inc.Unjudged = inc.Target.Identity, true
 		}
 	}
+	if inc.Verified {
+		inc.Again = m.now
+	}
 	inc.Why = why
 	if m.policy.Observe {
 		m.enter(deadman.Dead)
@@ -296,7 +299,7 @@ func (m *machine) restored(done Action, o Outcome) {
 	inc := &m.Incident
 	switch {
 	case o.OK:
-		inc.Half = false
+		inc.Half, inc.Replaced = false, true
 		if o.Live.Hash != "" {
 			// With preserved values spliced in, the bytes are not the
 			// snapshot's; the identity is.

@@ -225,7 +225,7 @@ func (m *machine) becomeVerifying() {
 
 func (m *machine) becomeProbation(outcome deadman.Reason) {
 	m.enter(deadman.Probation)
-	m.Incident.Verified = true
+	m.Incident.Verified, m.Incident.Replaced = true, false
 	m.Incident.NewBoot = false
 	if outcome == deadman.VerifiedNotReady {
 		m.tell(outcome)
