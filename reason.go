@@ -72,6 +72,8 @@ const (
 
 	// Of alerts that change nothing.
 	CandidateHeld
+	KnownGoodLost
+	NotCaptured
 	BrokenUnderGreen
 	HeldVersionBack
 	UnknownTooLong
@@ -151,6 +153,8 @@ var reasonRules = [...]struct{ name, rule string }{
 	CuredThrice:      {"cured-thrice", "the third rollback away from it cured the agent"},
 
 	CandidateHeld:       {"candidate-held", "a guard objects to the new version; `deadman accept` overrides it"},
+	KnownGoodLost:       {"known-good-lost", "the stored known good is gone or damaged: what is live is stored anew"},
+	NotCaptured:         {"not-captured", "the config cannot be captured, so what changes now can be neither proven nor put back"},
 	BrokenUnderGreen:    {"broken-under-green", "the config on disk does not validate while the process serves on"},
 	HeldVersionBack:     {"held-version-back", "a version that an earlier incident proved bad is on disk again"},
 	UnknownTooLong:      {"unknown-too-long", "ten probes in a row could not tell"},

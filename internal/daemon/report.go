@@ -66,7 +66,11 @@ func freshLine(e record.Entry) string {
 		if body.Action != nil && body.Action.Would != deadman.ReasonUnset {
 			return fmt.Sprintf("%s: %s: %s", reason, reason.Rule(), body.Action.Would.Rule())
 		}
-		return fmt.Sprintf("%s: %s", reason, reason.Rule())
+		line := fmt.Sprintf("%s: %s", reason, reason.Rule())
+		if body.Action != nil && body.Action.Detail != "" {
+			line += ": " + body.Action.Detail
+		}
+		return line
 	case e.Kind == kindSetAside:
 		return body.Detail
 	case e.Kind == kindOutcome:
@@ -174,6 +178,9 @@ func (d *Daemon) Status(ctx context.Context, names []string) (api.Report, error)
 		r := stateReport(a, s, readClock(d.cfg.StateDir))
 		r.LastCheck = d.lastCheck(a.Name)
 		r.Watched = readActor(d.agentDir(a.Name)).Watch
+		if s.Problem != "" {
+			r.Findings = append(r.Findings, s.Problem)
+		}
 		if s.Phase == deadman.PhaseUnset {
 			r.Findings = append(r.Findings, "it has never been checked")
 		}

@@ -35,6 +35,8 @@ type State struct {
 	// Seen is the live config at the last round that was saved.
 	Seen  Seen  `json:"seen,omitzero"`
 	Known Known `json:"known,omitzero"`
+	// Problem is why the live config cannot be read, "" if it can.
+	Problem string `json:"problem,omitempty"`
 	// Barred are identities that failed to verify in an exhausted incident.
 	Barred []string `json:"barred,omitempty"`
 	// LastUp and LastReady are when it last served and when it last was ready;
