@@ -20,6 +20,8 @@ type Daemon struct {
 	opts    Options
 	journal *record.Journal
 	pulse   pulse
+	// takeTime is takeTime, but in tests.
+	takeTime time.Duration
 }
 
 // Options are what is not the config's to say.
@@ -42,7 +44,7 @@ func Open(cfg config.Config, opts Options) *Daemon {
 		opts.RuntimeDir = filepath.Join(opts.RuntimeDir, hex.EncodeToString(sum[:8]))
 	}
 	boot, _ := proc.BootID() // Whoever guards an agent fails without it.
-	return &Daemon{cfg: cfg, opts: opts, journal: record.NewJournal(cfg.StateDir, opts.RuntimeDir, boot)}
+	return &Daemon{cfg: cfg, opts: opts, journal: record.NewJournal(cfg.StateDir, opts.RuntimeDir, boot), takeTime: takeTime}
 }
 
 // Close closes what was opened on the way.

@@ -35,17 +35,27 @@ type lock struct {
 type BusyError struct {
 	Agent string
 	PID   int
+	// Silent: it is a watch, and did not answer.
+	Silent bool
 }
 
 func (e *BusyError) Error() string {
+	if e.Silent {
+		return fmt.Sprintf("cannot act on %s: the watch that guards it, deadman %d, does not answer", e.Agent, e.PID)
+	}
 	if e.PID == 0 {
 		return fmt.Sprintf("cannot act on %s: another deadman has it in hand", e.Agent)
 	}
 	return fmt.Sprintf("cannot act on %s: deadman %d has it in hand", e.Agent, e.PID)
 }
 
-// Hint says how to wait.
-func (e *BusyError) Hint() string { return "wait for it with --wait 30s" }
+// Hint says how to wait, where that helps.
+func (e *BusyError) Hint() string {
+	if e.Silent {
+		return fmt.Sprintf("deadman doctor says when it made its last round; if process %d hangs or is suspended, end it and start the watch again", e.PID)
+	}
+	return "wait for it with --wait 30s"
+}
 
 // acquire takes the lock of the agent in dir, waiting at most wait for it. When
 // another holds it the error is a *BusyError.

@@ -27,8 +27,13 @@ type Arg struct {
 	For time.Duration `json:"for,omitempty"`
 }
 
-// askTime is how long a live watch is given to answer.
-const askTime = 10 * time.Minute
+// askTime is how long a live watch is given to answer, and takeTime to take the
+// word up, which it does at once, whatever else it has in hand: one that does
+// not is stuck.
+const (
+	askTime  = 10 * time.Minute
+	takeTime = 10 * time.Second
+)
 
 // Tell carries a person's word (stop, start, pause, resume, accept, restore,
 // rollback) to who guards the agent, or carries it out itself, and returns how
@@ -45,6 +50,9 @@ func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time
 			return api.Agent{}, busy
 		}
 		answer := d.askRaw(ctx, a, verb, arg, max(wait, askTime))
+		if answer.busy != nil {
+			return answer.Agent, answer.busy
+		}
 		if answer.Error != "" {
 			return answer.Agent, &saidError{answer.Error, answer.Hint}
 		}
@@ -146,6 +154,9 @@ type answer struct {
 	Agent api.Agent `json:"agent"`
 	Error string    `json:"error,omitempty"`
 	Hint  string    `json:"hint,omitempty"`
+
+	// busy: there was none.
+	busy *BusyError
 }
 
 // ask has a live watch do something, and returns how the agent stands then.
@@ -154,6 +165,9 @@ func (d *Daemon) ask(ctx context.Context, a config.Agent, verb string, arg Arg, 
 	if said.Error != "" {
 		said.Agent.Name = a.Name
 		said.Agent.Findings = append(said.Agent.Findings, said.Error)
+		if said.Hint != "" {
+			said.Agent.Hints = append(said.Agent.Hints, said.Hint)
+		}
 		if said.Agent.Exit == api.ExitOK {
 			said.Agent.Exit = api.ExitFailed
 		}
@@ -180,7 +194,7 @@ func (d *Daemon) askRaw(ctx context.Context, a config.Agent, verb string, arg Ar
 		return answer{Error: err.Error()}
 	}
 	ring(d.agentDir(a.Name))
-	deadline := time.Now().Add(wait)
+	deadline, take := time.Now().Add(wait), time.Now().Add(d.takeTime)
 	for {
 		text, ok, err := log.Answered(ctx, id)
 		if err != nil {
@@ -193,12 +207,21 @@ func (d *Daemon) askRaw(ctx context.Context, a config.Agent, verb string, arg Ar
 			}
 			return said
 		}
-		alive := readActor(d.agentDir(a.Name)).Watch
-		if !alive || ctx.Err() != nil || time.Now().After(deadline) {
-			if _, err := log.Withdraw(context.WithoutCancel(ctx), id); err != nil {
+		watch := readActor(d.agentDir(a.Name))
+		over := !watch.Watch || ctx.Err() != nil || time.Now().After(deadline)
+		if over || time.Now().After(take) {
+			untaken, err := log.Withdraw(context.WithoutCancel(ctx), id)
+			if err != nil {
 				return answer{Error: err.Error()}
 			}
-			return answer{Agent: api.Agent{Exit: api.ExitBusy}, Error: "cannot get an answer from the watch that guards " + a.Name}
+			if untaken && watch.Watch && ctx.Err() == nil {
+				busy := &BusyError{Agent: a.Name, PID: watch.Process.PID, Silent: true}
+				return answer{Agent: api.Agent{Exit: api.ExitBusy}, Error: busy.Error(), Hint: busy.Hint(), busy: busy}
+			}
+			if over {
+				return answer{Agent: api.Agent{Exit: api.ExitBusy}, Error: "cannot get an answer from the watch that guards " + a.Name}
+			}
+			take = deadline // It has it in hand.
 		}
 		time.Sleep(askPoll)
 	}

@@ -167,7 +167,8 @@ func (w *watch) guardOnce(ctx context.Context, a config.Agent, opened func()) er
 func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened func()) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	words := make(chan guard.Request)
+	// Taken up at once, also in the middle of a recovery: see takeTime.
+	words := make(chan guard.Request, 64)
 	go func() {
 		for {
 			select {
