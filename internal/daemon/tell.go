@@ -16,6 +16,7 @@ import (
 	"deadman/internal/lifecycle"
 	"deadman/internal/record"
 	"deadman/internal/snapshot"
+	"deadman/internal/validate"
 )
 
 // Arg is what a person's word needs beside its verb.
@@ -115,9 +116,14 @@ func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Wor
 		}
 		word.Config = s.Known.Config
 	case lifecycle.Accept, lifecycle.Restore:
-		m, err := w.choose(ctx, s, arg.Snapshot)
+		m, look, err := w.choose(ctx, s, arg.Snapshot)
 		if err != nil {
 			return nil, err
+		}
+		if word.Verb == lifecycle.Accept {
+			if err := w.unfit(ctx, m, look); err != nil {
+				return nil, err
+			}
 		}
 		word.Config = lifecycle.Config{Snapshot: m.ID, Hash: m.Hash, Identity: w.identity(m)}
 	default:
@@ -126,19 +132,51 @@ func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Wor
 	return word, nil
 }
 
-// choose finds the snapshot that a person named.
-func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (snapshot.Manifest, error) {
+// choose finds the snapshot that a person named; the look is of what is live, if
+// that was meant.
+func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (m snapshot.Manifest, look *snapshot.Look, err error) {
 	switch id {
 	case "known-good":
-		return w.store.Load(s.Known.Snapshot)
+		m, err = w.store.Load(s.Known.Snapshot)
 	case "":
-		look, err := snapshot.Observe(ctx, w.sets, w.limits)
-		if err != nil {
-			return snapshot.Manifest{}, err
+		if look, err = snapshot.Observe(ctx, w.sets, w.limits); err == nil {
+			m, err = w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
 		}
-		return w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
+	default:
+		m, err = w.store.Load(id)
 	}
-	return w.store.Load(id)
+	return m, look, err
+}
+
+// unfit is why nobody can vouch for a version: it does not validate. A person
+// overrides the guards, which guess; a file that does not parse is none. The
+// user's validator is asked of what is live, which is what it may look at.
+func (w *world) unfit(ctx context.Context, m snapshot.Manifest, look *snapshot.Look) error {
+	var damage error
+	findings := validate.Syntax(w.files(m.Members, func(name string) []byte {
+		member, ok := m.Member(name)
+		if !ok || member.Type != snapshot.File {
+			return nil
+		}
+		bytes, err := w.store.ReadFile(m.ID, name)
+		damage = errors.Join(damage, err)
+		return bytes
+	}))
+	if damage != nil {
+		return damage
+	}
+	if len(findings) == 0 && look != nil && len(w.agent.Validate) > 0 {
+		if finding, ok := w.validator(ctx, look); !ok && finding.Kind != validate.KindCommandUnknown {
+			findings = append(findings, finding)
+		}
+	}
+	if len(findings) == 0 {
+		return nil
+	}
+	return &saidError{
+		fmt.Sprintf("cannot accept %s of %s: it does not validate: %s", m.ID, w.agent.Name, findings[0]),
+		"accept overrides the guards, and no error in the config; mend it first",
+	}
 }
 
 // saidError is an error that a watch answered with.
