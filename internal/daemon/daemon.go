@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"deadman/internal/config"
@@ -78,7 +79,7 @@ func (d *Daemon) agent(name string) (config.Agent, error) {
 	return config.Agent{}, &UnknownAgentError{Name: name, Known: known}
 }
 
-// agents returns those with these names, or all.
+// agents returns those with these names, each once, or all.
 func (d *Daemon) agents(names []string) ([]config.Agent, error) {
 	if len(names) == 0 {
 		return d.cfg.Agents, nil
@@ -89,7 +90,9 @@ func (d *Daemon) agents(names []string) ([]config.Agent, error) {
 		if err != nil {
 			return nil, err
 		}
-		agents = append(agents, a)
+		if !slices.ContainsFunc(agents, func(b config.Agent) bool { return b.Name == name }) {
+			agents = append(agents, a)
+		}
 	}
 	return agents, nil
 }
