@@ -106,8 +106,11 @@ func (m *machine) kept(o Outcome) {
 		inc.Original = live // Until that is stored, nothing of ours is there.
 	}
 	// The cause is that of the death; later looks within the incident see what
-	// we have put there. An outside cause is news at any time.
-	if cause := m.causeOf(live, o.Causes); inc.Cause == deadman.CauseUnset || cause.Outside() {
+	// we have put there. An outside cause is news at any time, and so is another
+	// config where nothing was found before: the first look may have been at a
+	// person's word, and at no death.
+	news := inc.Cause == deadman.NoCause && !fix && !inc.Target.IsZero() && live.Identity != inc.Target.Identity
+	if cause := m.causeOf(live, o.Causes); inc.Cause == deadman.CauseUnset || cause.Outside() || news {
 		inc.Cause = cause
 	}
 	if m.demote(o) {
