@@ -21,7 +21,7 @@ build: ## the program, bin/deadman: static, stripped, reproducible
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o bin/deadman ./cmd/deadman
 
 .PHONY: test
-test: test-deps lint test-race test-nginx test-owners test-systemd ## everything; installs what the tests need (Debian packages)
+test: test-deps lint test-race test-nginx test-owners test-openclaw test-systemd ## everything; installs what the tests need (Debian packages)
 
 .PHONY: test-deps
 test-deps: ## install the programs that the tests use
@@ -44,6 +44,13 @@ test-nginx: ## the suite against a real nginx
 test-owners: ## the suites against real runit, supervisord, tmux and, where it can run, podman
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -run '^(TestScripts|TestCrashUnderAnOwner)$$/owner' ./internal/simtest
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -v -run '^Test(Owners|Runit|Supervisord|Tmux|Docker|Launchd)' ./internal/supervisor
+
+# npm brings the gateway, the first time. It starts slowly, and often here.
+.PHONY: test-openclaw
+test-openclaw: test-deps ## the suite against a real OpenClaw gateway from npm; skipped where npm cannot bring it
+	export DEADMAN_RUN="openclaw systemd" DEADMAN_REQUIRE="$(REQUIRE)" DEADMAN_OPENCLAW="$$(tools/install-openclaw)"; \
+	$(GO) test -count=1 -v -timeout 45m ./internal/simtest/openclaw && \
+	$(GO) test -count=1 -v -timeout 45m -run TestOpenClaw ./internal/simtest/systemd
 
 # A machine of its own is booted, which takes root and a mirror of Debian.
 .PHONY: test-systemd

@@ -57,7 +57,7 @@ var internalPolicy = table(`
 	internal/restore:       deadman internal/atomicfile internal/document internal/snapshot
 	internal/rival:         deadman
 	internal/sink/metrics:  deadman
-	internal/sink/notify:   deadman
+	internal/sink/notify:   deadman internal/atomicfile
 	internal/sink/requestlog: deadman
 	internal/snapshot:      deadman internal/atomicfile internal/document
 	internal/supervisor:    deadman internal/proc
@@ -92,7 +92,6 @@ var libraryPolicy = table(`
 	github.com/gofrs/flock:             internal/daemon
 	github.com/ncruces/go-sqlite3:      internal/record internal/sink/requestlog
 	github.com/pelletier/go-toml/v2:    internal/document
-	github.com/nicholas-fedor/shoutrrr: internal/sink/notify
 	github.com/spf13/cobra:             internal/cli
 	github.com/spf13/pflag:             internal/cli
 	go.yaml.in/yaml/v4:                 internal/config internal/document demo/agent

@@ -9,14 +9,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"deadman/internal/api"
 	"deadman/internal/atomicfile"
 	"deadman/internal/daemon"
 )
 
 const initHelp = `Looks at an agent that is running, or at the command of one, and writes a config
 that guards it, with a comment on every guess. It prints it, or with --write
-puts it where "deadman check" looks; it never overwrites a file.
+puts it where "deadman check" looks; it never overwrites a file. Without either
+it finds all that run here and that there is a preset for ("deadman presets").
 
+  deadman init
   deadman init --pid $(pidof my-agent)
   deadman init --url http://127.0.0.1:8080/health -- my-agent --config my.yaml
 
@@ -29,7 +32,7 @@ func (p *program) initCommand() *cobra.Command {
 	var target daemon.Target
 	var write bool
 	cmd := &cobra.Command{
-		Use: "init (--pid PID | -- COMMAND...)", Short: "write a config for an agent that is running", Long: initHelp,
+		Use: "init [--pid PID | -- COMMAND...]", Short: "write a config for an agent that is running", Long: initHelp,
 		Args: func(cmd *cobra.Command, args []string) error {
 			pid := cmd.Flags().Changed("pid")
 			switch {
@@ -39,15 +42,15 @@ func (p *program) initCommand() *cobra.Command {
 				return wrong(cmd, "cannot look at both a process and a command")
 			case pid && target.PID < 1:
 				return wrong(cmd, "cannot look at process %d: --pid takes 1 or more", target.PID)
-			case !pid && len(args) == 0:
+			case !pid && len(args) == 0 && (target.Name != "" || target.URL != "" || target.Files != nil):
 				return wrong(cmd, "cannot tell what to guard: give --pid, or a command after --")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target.Command = args
-			text, err := daemon.Init(cmd.Context(), target)
-			if err != nil {
+			text, err := p.look(cmd, target)
+			if err != nil || text == nil {
 				return err
 			}
 			if !write {
@@ -67,6 +70,19 @@ func (p *program) initCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&target.Files, "files", nil, "its config `FILES`, with commas between or repeated")
 	cmd.Flags().BoolVar(&write, "write", false, "write it to the config file, if there is none")
 	return cmd
+}
+
+// look writes a config for the target, or for all that are found if there is none.
+func (p *program) look(cmd *cobra.Command, target daemon.Target) ([]byte, error) {
+	if target.PID != 0 || len(target.Command) > 0 {
+		return daemon.Init(cmd.Context(), target)
+	}
+	text, notes, err := daemon.Find(cmd.Context())
+	for _, note := range notes {
+		p.warn(note)
+		p.exit = api.ExitFailed
+	}
+	return text, err
 }
 
 // create writes a file whole, where there is none.

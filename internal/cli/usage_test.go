@@ -39,7 +39,7 @@ func TestUsage(t *testing.T) {
 		{"history a --verify", "cannot verify a part", "see"},
 		{"explain", "cannot explain: it takes one ID, or --list", "see"},
 		{"explain 5 --list", "cannot explain: it takes one ID, or --list", "see"},
-		{"init", "cannot tell what to guard: give --pid, or a command after --", "see"},
+		{"init --name a", "cannot tell what to guard: give --pid, or a command after --", "see"},
 		{"init hermes", `cannot tell what "hermes" is: a command comes after --`, "see"},
 		{"init --pid 1 -- hermes", "cannot look at both a process and a command", "see"},
 		{"init --pid 0", "cannot look at process 0: --pid takes 1 or more", "see"},

@@ -13,7 +13,6 @@ func build(name string, v *value) Agent {
 	a := Agent{
 		Name: name, File: v.at.src.file, Line: v.at.line,
 		Preset:          v.kid("preset").text,
-		Validate:        v.kid("validate").texts(),
 		Period:          v.kid("period").span,
 		Timeout:         v.kid("timeout").span,
 		Threshold:       int(v.kid("threshold").num),
@@ -40,9 +39,10 @@ func build(name string, v *value) Agent {
 	for _, s := range v.kid("config").sets() {
 		a.Config = append(a.Config, buildSet(s))
 	}
+	a.Validate = rooted(v.kid("validate"), a.Config)
 	switch version := v.kid("version"); version.form {
 	case "exec":
-		a.Version.Exec = version.kid("exec").texts()
+		a.Version.Exec = rooted(version.kid("exec"), a.Config)
 	case "file":
 		a.Version.File = version.kid("file").text
 	}
@@ -73,6 +73,18 @@ func build(name string, v *value) Agent {
 		a.Canonical = Canonical{Repo: c.kid("repo").text, Ref: c.kid("ref").text, Path: c.kid("path").text}
 	}
 	return a
+}
+
+// rooted are the words of a command, with the root of the first set in place of
+// "{root}": what the agent's own program needs to know to find its config.
+func rooted(v *value, sets []Set) []string {
+	words := v.texts()
+	for i := range words {
+		if len(sets) > 0 {
+			words[i] = strings.ReplaceAll(words[i], "{root}", sets[0].Root)
+		}
+	}
+	return words
 }
 
 func buildSet(v *value) Set {

@@ -57,8 +57,10 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		return strings.TrimSpace(minimal) + "\n    " + strings.ReplaceAll(lines, "\n", "\n    ") + "\n"
 	}
 	for name, src := range map[string]string{
-		"later key":               agent("notify: [xSECRETx]"),
-		"later list":              agent("notify:\n- xSECRETx\n- - xSECRETx"),
+		"target":                  agent("notify: [xSECRETx]"),
+		"target, no URL":          agent("notify: ['ntfy://%xSECRETx']"),
+		"target in a list":        agent("notify:\n- ntfy://h/xSECRETx\n- - xSECRETx"),
+		"ping elsewhere":          agent("ping: htp://h/xSECRETx"),
 		"list at the key":         agent("notify:\n- xSECRETx: y"),
 		"misspelt key":            agent("notfy: [xSECRETx]"),
 		"misspelt, flow":          "agents: {a: {notfy: [xSECRETx], period: 1}}",
@@ -77,7 +79,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		"header, flow over lines": agent("checks: {a: {http: {url: 'http://127.0.0.1/', headers: {\n'A B': xSECRETx,\nB: [xSECRETx]}}}}"),
 		"body":                    agent("checks: {a: {http: {url: 'http://127.0.0.1/', body: [xSECRETx]}}}"),
 		"env":                     "agents:\n  a:\n    supervisor:\n      child: [run]\n      env:\n        bad name: xSECRETx\n        B: [xSECRETx]\n",
-		"twice":                   agent("notify: [a]\nnotify: [xSECRETx]"),
+		"twice":                   agent("notify: [ntfy://h/a]\nnotify: [xSECRETx]"),
 		"syntax":                  agent("notify: xSECRETx: y"),
 		"syntax below":            agent("notify:\n  - a\n  - xSECRETx: y: z"),
 		"syntax, misspelt":        agent("notfy: xSECRETx: y"),

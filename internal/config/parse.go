@@ -27,7 +27,7 @@ func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 // the defaults are would be a guess, and a switch that acts on another state
 // directory is a second switch beside the first.
 func Parse(stateDir string, main Source, dropIns ...Source) (Config, Problems) {
-	p := parser{found: &collection{}, first: map[string]place{}}
+	p := parser{found: &collection{}, first: map[string]place{}, presets: map[string]*value{}}
 	top, trusted := p.file(main, false)
 	c := Config{StateDir: stateDir}
 	var defaults *value
@@ -60,6 +60,8 @@ type parser struct {
 	first map[string]place // where each agent was defined first
 	taken []owned          // files of the agents that are built
 	built []Agent
+	// presets that were asked for, by name.
+	presets map[string]*value
 }
 
 // file decodes one file. It is sound if nothing outside `agents:` is wrong.
@@ -127,6 +129,10 @@ func (p *parser) agents(top, defaults *value, use bool) {
 		}
 		p.first[name] = v.at
 		merged := over(v, defaults)
+		if merged.kid("preset").bad {
+			continue // Whatever is missing, it may be there.
+		}
+		merged = over(merged, p.preset(merged))
 		before := p.found.count
 		p.judge.agent(merged)
 		if broken(merged) || p.found.count > before {

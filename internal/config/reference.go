@@ -107,7 +107,7 @@ func typePhrase(k key) string {
 	case k.kind == group && k.oneForm:
 		base = "group, one form"
 	}
-	plural := map[kind]string{text: "text", word: "text", pattern: "patterns", integer: "whole numbers", absPath: "absolute paths", keyRef: "file#path"}[k.kind]
+	plural := map[kind]string{text: "text", target: "targets", word: "text", pattern: "patterns", integer: "whole numbers", absPath: "absolute paths", keyRef: "file#path"}[k.kind]
 	switch k.shape {
 	case list:
 		return "list of " + plural

@@ -30,6 +30,9 @@ func (j judge) missing(v *value) {
 			if s.oneForm {
 				hint = fmt.Sprintf("add %s: with one of %s", s.name, words(builtForms(s)))
 			}
+			if s.path == "config.root" {
+				hint = "add root: with the directory that the files are in"
+			}
 			j.found.add(v.at.error(fmt.Sprintf("cannot use %s: %s is missing", orTop(v.path), s.name), hint))
 		}
 	}

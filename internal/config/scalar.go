@@ -180,6 +180,8 @@ func (v *value) judge() (why, hint string) {
 		}
 	case url:
 		return wrongURL(v.text)
+	case target:
+		return wrongTarget(v.text)
 	case address:
 		host, port, err := net.SplitHostPort(v.text)
 		if err != nil || host == "" {
@@ -336,6 +338,16 @@ func wrongPath(p string, absolute bool) (why, hint string) {
 		return "it holds a control character", ""
 	case path.Clean(p) != p || p == "." || p == ".." || strings.HasPrefix(p, "../"):
 		return "it is not a clean path", "leave out `.`, `..`, doubled slashes and a slash at the end"
+	}
+	return "", ""
+}
+
+// wrongTarget judges the form of a target without repeating it. Which services
+// there are is not known here, and an agent must not go unguarded for a target.
+func wrongTarget(s string) (why, hint string) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if _, err := neturl.Parse(s); err != nil || !ok || scheme == "" || rest == "" {
+		return "it is not the URL of a target", "for example https://HOST/PATH or ntfy://HOST/TOPIC"
 	}
 	return "", ""
 }

@@ -157,6 +157,8 @@ func scalarSchema(k key) object {
 		o["pattern"] = namePattern
 	case absPath:
 		o["pattern"] = "^/"
+	case target:
+		o["pattern"] = "^[^:/]+://."
 	case anyPath, pattern:
 		o["minLength"] = 1
 	case keyRef:

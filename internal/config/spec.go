@@ -23,6 +23,7 @@ const (
 	pattern       // files beneath a root
 	keyRef        // file#path
 	url           // http or https
+	target        // a URL of any scheme: where messages go
 	address       // host:port
 	duration      // 10s
 	size          // 16MiB
@@ -35,7 +36,7 @@ const (
 
 var kindNames = [...]string{
 	"", "group", "text", "text", "name", "absolute path", "path", "relative path", "pattern",
-	"file#path", "URL", "host:port", "duration", "size", "whole number", "number", "true or false", "one of", "value",
+	"file#path", "URL", "target", "host:port", "duration", "size", "whole number", "number", "true or false", "one of", "value",
 }
 
 // shape is how many values of its kind a key takes.

@@ -58,8 +58,8 @@ var fileKeys = []key{
 // agentKeys are the keys of one agent, and of defaults.
 var agentKeys = []key{
 	{
-		path: "preset", kind: name, later: true,
-		why: "Fills in what is not given for a well-known agent.",
+		path: "preset", kind: choice, enum: presetNames, defNote: "none",
+		why: "Fills in, for a well-known agent, what neither the agent nor `defaults` says: groups key by key; a list, a map of plain values, a check and a supervisor as a whole. `deadman presets` shows each.",
 	},
 
 	{
@@ -109,7 +109,7 @@ var agentKeys = []key{
 	},
 	{
 		path: "version.exec", form: "exec", kind: word, shape: command,
-		why: "A command that prints it.",
+		why: "A command that prints it. `{root}` in an argument is the root of the first set.",
 	},
 	{
 		path: "version.file", form: "file", kind: absPath,
@@ -117,7 +117,7 @@ var agentKeys = []key{
 	},
 	{
 		path: "validate", kind: word, shape: command, defNote: "syntax and guards only",
-		why: "A command that ends with status 0 if the agent would load the config. `{dir}` in an argument is the directory to judge.",
+		why: "A command that ends with status 0 if the agent would load the config. `{dir}` in an argument is a copy of the set to judge, `{root}` the root of the first set.",
 	},
 
 	{
@@ -417,12 +417,12 @@ var agentKeys = []key{
 	},
 
 	{
-		path: "notify", kind: text, shape: list, later: true, secret: true,
-		why: "Where alerts go.",
+		path: "notify", kind: target, shape: list, def: "[]", secret: true,
+		why: "Where messages go: `http` and `https` are webhooks, and `discord`, `googlechat`, `gotify`, `matrix`, `mattermost`, `ntfy`, `pushover`, `slack`, `smtp` and `telegram` URLs are written as for shoutrrr. `deadman doctor` says whether each can be used.",
 	},
 	{
-		path: "ping", kind: url, later: true, secret: true,
-		why: "A URL to call after every round, so that a dead deadman is missed.",
+		path: "ping", kind: url, secret: true,
+		why: "A URL to call after every round, so that a dead deadman is missed; with `/start` after its path when a round begins, with `/fail` when it did not end well.",
 	},
 	{
 		path: "canonical", kind: group, later: true,

@@ -23,35 +23,54 @@ func (d *Daemon) Check(ctx context.Context, names []string, wait time.Duration) 
 	}
 	report := api.Report{Schema: api.Schema, Agents: make([]api.Agent, len(agents))}
 	var all sync.WaitGroup
+	pings := d.rounds(ctx, agents)
 	for i, a := range agents {
-		all.Go(func() { report.Agents[i] = d.checkOne(ctx, a, wait) })
+		all.Go(func() {
+			report.Agents[i] = d.checkOne(ctx, a, wait)
+			if err := pings[a.Name].end(ctx, report.Agents[i].Exit); err != nil {
+				find(&report.Agents[i], err)
+			}
+		})
 	}
 	all.Wait()
 	return report, nil
 }
 
-// checkOne makes one round on one agent.
+// checkOne makes one round on one agent. People are told of it when the agent has
+// been let go of: whoever wants to act on it need not wait for that.
 func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duration) api.Agent {
+	m := d.messenger(a)
+	r, ours := d.roundOne(ctx, a, m, wait)
+	if ours {
+		m.once(ctx, &r)
+	}
+	return r
+}
+
+// roundOne makes one round on one agent; ours says that it was this process that
+// made it.
+func (d *Daemon) roundOne(ctx context.Context, a config.Agent, m *messenger, wait time.Duration) (r api.Agent, ours bool) {
 	l, err := acquire(ctx, d.agentDir(a.Name), a.Name, false, wait)
 	var busy *BusyError
 	if errors.As(err, &busy) {
 		if readActor(d.agentDir(a.Name)).Watch {
-			return d.ask(ctx, a, "check", Arg{}, max(wait, askTime))
+			return d.ask(ctx, a, "check", Arg{}, max(wait, askTime)), false
 		}
 		r := broken(a, busy)
 		r.Exit = api.ExitBusy
-		return r
+		return r, false
 	}
 	if err != nil {
-		return broken(a, err)
+		return broken(a, err), false
 	}
 	defer l.release()
 	k, err := d.newKeeper(ctx, a.Name)
 	if err != nil {
-		return broken(a, err)
+		return broken(a, err), true
 	}
 	defer k.close()
 	k.journal.begin = func() { l.announce(false) }
+	k.journal.news = m
 	orphan := a.Supervisor.Child != nil
 	if orphan && k.guard.State.Pending.Deed() {
 		// A watch died in the middle of a recovery. To go on with it would be to
@@ -59,7 +78,7 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 		r := k.report()
 		r.Exit = api.ExitUnknown
 		r.Findings = append(r.Findings, "a recovery was interrupted; `deadman watch` or `deadman run` goes on with it")
-		return r
+		return r, true
 	}
 	if orphan {
 		// Nobody would own what a one-shot starts.
@@ -67,7 +86,7 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 	}
 	err = k.guard.Once(ctx)
 	k.world.tick()
-	r := k.report()
+	r = k.report()
 	if err != nil {
 		r.Exit = api.ExitFailed
 		find(&r, err)
@@ -87,7 +106,7 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 			find(&r, err)
 		}
 	}
-	return r
+	return r, true
 }
 
 // broken is the report on an agent that could not be looked at.

@@ -194,7 +194,7 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcom
 		return o
 	}
 	o.Live = w.facts(look)
-	w.judge(ctx, look, &o.Live)
+	w.judge(ctx, look, o.Version, &o.Live)
 	m, err := w.save(look, snapshot.Meta{Now: time.Now(), AgentVersion: o.Version, Evidence: "keep", Standing: deadman.Suspect})
 	if err != nil {
 		o.Detail = err.Error()
@@ -413,6 +413,11 @@ func (w *world) start(ctx context.Context, s lifecycle.State, resumed bool) life
 	if resumed {
 		if p, ok, err := w.sup.Started(ctx, attempt); err == nil && ok {
 			return w.startedAs(ctx, p)
+		}
+		// Whoever ordered this start had read the config back just before. That may
+		// be hours ago.
+		if live := w.liveNow(ctx, s); live.Identity != s.Incident.Target.Identity {
+			return lifecycle.Outcome{Changed: true, Live: live}
 		}
 	}
 	p, err := w.sup.Start(ctx, attempt)

@@ -18,6 +18,7 @@ import (
 	"deadman/internal/config"
 	"deadman/internal/proc"
 	"deadman/internal/record"
+	"deadman/internal/sink/notify"
 	"deadman/internal/sink/requestlog"
 )
 
@@ -270,4 +271,38 @@ func parseCgroup(text string) string {
 		}
 	}
 	return ""
+}
+
+// messages asks whether people can be told: is each target one, and has it taken
+// what it was sent. Nothing is sent.
+func (x *examination) messages(a config.Agent) {
+	if len(a.Notify) == 0 && a.Ping == "" {
+		return
+	}
+	if info, err := os.Stat(a.File); err == nil && info.Mode().Perm()&0o044 != 0 {
+		x.warn(a.Name, fmt.Sprintf("%s can be read by others, and where messages and pings go is a secret", a.File), "chmod 600 "+a.File)
+	}
+	m := x.d.messenger(a)
+	if m == nil {
+		return
+	}
+	targets, err := m.targets()
+	for _, err := range unjoin(err) {
+		x.badErr(a.Name, err, "nobody is told there")
+	}
+	if _, err := os.Stat(m.dir); err != nil || len(targets) == 0 {
+		return
+	}
+	box, err := notify.Open(m.dir)
+	if err != nil {
+		x.badErr(a.Name, err, "run doctor as the user that deadman runs as")
+		return
+	}
+	waiting, failing := box.Waiting(targets)
+	switch {
+	case len(failing) > 0:
+		x.warn(a.Name, fmt.Sprintf("messages wait (%d) for %s, which did not take the last", waiting, join(failing)), "they are tried again; deadman check -v and deadman watch say what is wrong")
+	default:
+		x.ok(a.Name, fmt.Sprintf("messages go to %d places", len(targets)))
+	}
 }

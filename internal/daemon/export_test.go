@@ -41,6 +41,9 @@ func (d *Daemon) SetTakeTime(t time.Duration) { d.takeTime = t }
 // ParseCgroup is parseCgroup: the machine of a test has only one cgroup.
 var ParseCgroup = parseCgroup
 
+// Fact is fact: entries of every kind are more than one test can bring about.
+var Fact = fact
+
 // Pulse is pulse, which is time alone.
 type Pulse struct{ pulse }
 

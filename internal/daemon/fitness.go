@@ -42,6 +42,7 @@ func (x *examination) agent(ctx context.Context, a config.Agent) error {
 	x.commands(a)
 	x.process(ctx, a)
 	x.schedule(a)
+	x.messages(a)
 	if a.Recovery.Mode == config.Observe {
 		x.warn(a.Name, "mode is observe: at a death nothing is done", "recovery: {mode: enforce} acts")
 	}
@@ -155,7 +156,7 @@ func (x *examination) members(v *view, look *snapshot.Look, good snapshot.Manife
 			one := snapshot.Set{Files: []string{pattern}}
 			if slices.ContainsFunc(look.Members, func(m snapshot.Member) bool { return m.Set == set.Label && one.Matches(m.Path) }) {
 				matched++
-			} else if strings.ContainsAny(pattern, `*?[\`) {
+			} else if strings.ContainsAny(pattern, `*?[\`) && v.agent.Preset == "" {
 				x.warn(name, fmt.Sprintf("pattern %q matches nothing in %s", pattern, set.Root), "a pattern without a slash matches in the root only; **/ goes deeper")
 			}
 		}
@@ -191,13 +192,16 @@ func (x *examination) members(v *view, look *snapshot.Look, good snapshot.Manife
 	}
 }
 
-// preserve asks whether each preserved value can be carried over.
+// preserve asks whether each preserved value can be carried over. A preset names what
+// such an agent may come to write, so of its keys nothing is said that are not there.
 func (x *examination) preserve(v *view, look *snapshot.Look) {
 	for _, set := range v.sets {
 		for _, key := range set.Preserve {
 			member, ok := look.Member(snapshot.Member{Set: set.Label, Path: key.File}.Name())
 			if !ok || member.Type != snapshot.File {
-				x.warn(v.agent.Name, fmt.Sprintf("preserve %s: there is no such file", key), "a rollback would not carry it over")
+				if v.agent.Preset == "" {
+					x.warn(v.agent.Name, fmt.Sprintf("preserve %s: there is no such file", key), "a rollback would not carry it over")
+				}
 				continue
 			}
 			bytes := look.Bytes(member.Name())
@@ -209,7 +213,7 @@ func (x *examination) preserve(v *view, look *snapshot.Look) {
 			switch {
 			case err != nil:
 				x.warn(v.agent.Name, fmt.Sprintf("preserve %s: %v", key, err), "a rollback would put the file back without it; write the value plainly, on one line")
-			case len(missed) > 0:
+			case len(missed) > 0 && v.agent.Preset == "":
 				x.warn(v.agent.Name, fmt.Sprintf("preserve %s: there is no such key", key), "correct it, unless the agent has only yet to write it")
 			}
 		}
@@ -223,7 +227,7 @@ func (x *examination) commands(a config.Agent) {
 		if len(argv) == 0 {
 			return
 		}
-		if err := executable(argv[0], dir); err != nil {
+		if err := executable(program(argv), dir); err != nil {
 			x.bad(a.Name, fmt.Sprintf("%s: %v", what, err), "write the full path: PATH is short under cron and systemd")
 		}
 	}
@@ -245,6 +249,18 @@ func (x *examination) commands(a config.Agent) {
 			look("checks."+c.Name, c.Exec.Command, "")
 		}
 	}
+}
+
+// program is what a command runs in the end: env is only on the way to it.
+func program(argv []string) string {
+	if argv[0] == "env" {
+		for _, word := range argv[1:] {
+			if !strings.HasPrefix(word, "-") && !strings.Contains(word, "=") {
+				return word
+			}
+		}
+	}
+	return argv[0]
 }
 
 // executable reports why a program cannot be run from dir.

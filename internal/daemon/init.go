@@ -46,8 +46,17 @@ func Init(ctx context.Context, t Target) (yaml []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(t.Files) == 0 && t.URL == "" {
+		if s.known = recognize(&s); s.known != nil {
+			s = s.outermost()
+			s.name = s.known.preset
+		}
+	}
 	if t.Name != "" {
 		s.name = t.Name
+	}
+	if err := s.runnable(); err != nil && (s.known == nil || s.known.start == nil) {
+		return nil, err
 	}
 	var p plan
 	if err := p.findFiles(s, t.Files); err != nil {
@@ -84,6 +93,10 @@ func write(s subject, p plan) []byte {
 	line("# Keep this file to yourself (mode 0600): a command line may hold secrets.")
 	line("agents:")
 	line("  %s:", s.name)
+	if s.known != nil {
+		line("    # deadman presets %s shows what this fills in.", s.known.preset)
+		line("    preset: %s", s.known.preset)
+	}
 	notes("    ", p.fileNotes)
 	if len(p.sets) > 1 {
 		line("    config:")
@@ -98,7 +111,9 @@ func write(s subject, p plan) []byte {
 			indent = "        "
 			line("%sroot: %s", indent, quote(set.root))
 		}
-		line("%sfiles: %s", indent, list(set.files))
+		if len(set.files) > 0 {
+			line("%sfiles: %s", indent, list(set.files))
+		}
 		if len(set.follow) > 0 {
 			notes(indent, []string{"Links lead there. Without this only the link is kept, not what it leads to."})
 			line("%sfollow: %s", indent, list(set.follow))
@@ -106,15 +121,21 @@ func write(s subject, p plan) []byte {
 	}
 	notes("    ", p.supervisorNotes)
 	line("    supervisor:")
-	if p.child {
+	switch {
+	case p.child:
 		line("      child: %s", list(p.start))
 		line("      dir: %s", quote(s.dir))
-	} else {
+		if len(p.env) > 0 {
+			line("      env: {%s}", strings.Join(p.env, ", "))
+		}
+	case p.unit != "":
+		line("      systemd: %s", quote(p.unit))
+		if p.user {
+			line("      user: true")
+		}
+	default:
 		line("      command:")
 		line("        start: %s", list(p.start))
-		if len(p.stop) > 0 {
-			line("        stop: %s", list(p.stop))
-		}
 		notes("      ", p.identityNotes)
 		line("      process: {%s}", p.identity)
 	}
@@ -125,9 +146,18 @@ func write(s subject, p plan) []byte {
 		})
 		line("    start-timeout: %s", p.startTimeout)
 	}
+	if s.known != nil {
+		for _, key := range s.known.keys {
+			line("    %s", key)
+		}
+	}
 	notes("    ", p.checkNotes)
-	line("    checks:")
-	line("      %s: {level: alive, %s}", p.checkName, p.check)
+	if len(p.checks) > 0 {
+		line("    checks:")
+	}
+	for _, check := range p.checks {
+		line("      %s", check)
+	}
 	line("    # To look on for a while before deadman acts:")
 	line("    # recovery: {mode: observe}")
 	return b.Bytes()
@@ -167,8 +197,15 @@ type subject struct {
 	uid, gid int
 	// unit is the systemd service that its cgroup names, "" if none.
 	unit string
-	// lacks are names of variables that it has and deadman has not.
-	lacks []string
+	// lacks are names of variables that it has and deadman has not; userUnit is
+	// that unit is one of the user's.
+	lacks    []string
+	userUnit bool
+	// environ are its variables. They hold secrets: only what is known to hold none
+	// is written.
+	environ map[string]string
+	// known is nil if no preset is for it.
+	known *known
 }
 
 // subjectFor is a command that is yet to be run.

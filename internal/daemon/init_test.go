@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -188,6 +189,55 @@ func TestInitFindsAnIdentity(t *testing.T) {
 	}
 	if a := m.parse(text); a.Supervisor.Command.Process.PIDFile != m.path("pid") {
 		t.Errorf("identity: %+v", a.Supervisor.Command.Process)
+	}
+}
+
+// What a preset is for is known by its process, also where that says of itself only
+// which script a shell runs; all but its place is left to the preset.
+func TestInitKnowsPresets(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	home := m.path("home")
+	if err := errors.Join(os.Mkdir(home, 0o755), os.Mkdir(m.path("bin"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	m.write("home/config.yaml", "model: m1\n")
+	m.write("home/auth.json", "{}\n")
+	m.write("bin/hermes", "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 1; exit; fi\nread line <\"$HERMES_HOME/fifo\"\n")
+	if err := errors.Join(os.Chmod(m.path("bin/hermes"), 0o755), syscall.Mkfifo(filepath.Join(home, "fifo"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := program(t, m.dir, "env", "HERMES_HOME="+home, m.path("bin/hermes"), "gateway", "run")
+	m.until("it runs", func() bool {
+		argv, err := proc.Argv(cmd.Process.Pid)
+		return err == nil && len(argv) == 4 && argv[1] == m.path("bin/hermes")
+	})
+	text, err := daemon.Init(context.Background(), daemon.Target{PID: cmd.Process.Pid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := m.parse(text)
+	if a.Preset != "hermes" || a.Config[0].Root != home || !slices.Contains(a.Config[0].Exclude, "auth*.json") || strings.Contains(string(text), "files:") {
+		t.Errorf("%+v\n%s", a, text)
+	}
+	if r := m.check(); r.Exit != api.ExitOK || r.KnownGood == nil {
+		t.Fatalf("healthy: %+v\n%s", r, text)
+	}
+	m.write("home/config.yaml", "model: [\n")
+	m.kill(cmd.Process.Pid)
+	r := m.check()
+	if r.Process == nil || r.Action != "rollback" || m.read("home/config.yaml") != "model: m1\n" {
+		t.Fatalf("after its death: %+v\n%s", r, text)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(r.Process.PID, syscall.SIGKILL) })
+
+	// One whose config lies elsewhere is none that the preset is for.
+	m.write("home/config.yml", "model: m1\n")
+	if err := os.Remove(filepath.Join(home, "config.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := daemon.Init(context.Background(), daemon.Target{PID: r.Process.PID}); err == nil && strings.Contains(string(text), "preset:") {
+		t.Errorf("there is no config.yaml:\n%s", text)
 	}
 }
 

@@ -100,6 +100,8 @@ type journal struct {
 	by string
 	// begin is called before the first step is saved; may be nil.
 	begin func()
+	// news is told before anything is saved that there will be some; may be nil.
+	news *messenger
 	// written counts the entries of this process; fresh are the newest ones,
 	// for reports.
 	written int
@@ -136,6 +138,7 @@ func (j *journal) Save(ctx context.Context, step guard.Step) error {
 		j.begin()
 		j.begin = nil
 	}
+	j.news.set(time.Now())
 	state, err := json.Marshal(step.After)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,7 +28,7 @@ func (w *world) live(ctx context.Context, s lifecycle.State, now sight) lifecycl
 		live.Valid, live.Bad, live.Cured = seen.Valid, seen.Bad, seen.Cured
 		return live
 	}
-	w.judge(ctx, now.look, &live)
+	w.judge(ctx, now.look, w.memo.Version, &live)
 	return live
 }
 
@@ -59,9 +60,9 @@ func inodes(look *snapshot.Look) string {
 	return strconv.FormatUint(h.Sum64(), 16)
 }
 
-// judge asks whether a look would load, whether a guard objects, and what the
-// store remembers of it.
-func (w *world) judge(ctx context.Context, look *snapshot.Look, live *lifecycle.Live) {
+// judge asks whether a look would load under a version of the agent, whether a
+// guard objects, and what the store remembers of it.
+func (w *world) judge(ctx context.Context, look *snapshot.Look, version string, live *lifecycle.Live) {
 	files := w.files(look.Members, func(name string) []byte { return look.Bytes(name) })
 	findings := validate.Syntax(files)
 	live.Valid = deadman.Healthy
@@ -92,7 +93,8 @@ func (w *world) judge(ctx context.Context, look *snapshot.Look, live *lifecycle.
 			findings = append(findings, validate.Finding{Kind: validate.KindMissing, File: name, Message: "does not exist"})
 		}
 	}
-	if live.Valid == deadman.Healthy && len(w.agent.Validate) > 0 {
+	started := ok && known.Hash == look.Hash && provenUnder(known, version)
+	if live.Valid == deadman.Healthy && len(w.agent.Validate) > 0 && !started {
 		if finding, ok := w.validator(ctx, look); !ok {
 			findings = append(findings, finding)
 			live.Valid = deadman.Unhealthy
@@ -112,6 +114,13 @@ func (w *world) judge(ctx context.Context, look *snapshot.Look, live *lifecycle.
 		}
 	}
 	w.last.findings = findings
+}
+
+// provenUnder reports whether a version of the agent has started on these very
+// bytes. That says more than its validator, and a validator that takes as long as a
+// start would double the time that the agent is down.
+func provenUnder(m snapshot.Manifest, version string) bool {
+	return version != "" && m.Standing == deadman.Proven && slices.ContainsFunc(m.Proofs, func(p snapshot.Proof) bool { return p.AgentVersion == version })
 }
 
 // files are the members that can be judged by their content.

@@ -35,6 +35,9 @@ func (w *world) lost(s lifecycle.State, r lifecycle.Round) []string {
 			lost = append(lost, id)
 		}
 	}
+	if len(lost) > 0 && w.store.Moved() {
+		return nil // All of it is gone, with the lock: whoever watches begins anew.
+	}
 	if id := s.Known.Snapshot; id != "" && !slices.Contains(lost, id) && w.verifyDue() {
 		err := w.store.Verify(id)
 		if errors.Is(err, snapshot.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {

@@ -22,13 +22,17 @@ type plan struct {
 	sets      []plannedSet
 	fileNotes []string
 
-	check, checkName string
-	checkNotes       []string
+	// checks are entries of `checks`, a line each; none if the preset has them.
+	checks     []string
+	checkNotes []string
 	// port is where the agent listens, 0 if it does not.
 	port int
 
 	child           bool
-	start, stop     []string
+	env             []string // entries of a child's `env`
+	unit            string   // of systemd; user if it is one of a user's
+	user            bool
+	start           []string
 	identity        string
 	startTimeout    string
 	supervisorNotes []string
@@ -63,6 +67,10 @@ var configFlags = []string{"-c", "-config", "--config", "--config-file", "--conf
 // findFiles finds the config: what a person says; else what the command line
 // names; else what lies where such programs look.
 func (p *plan) findFiles(s subject, given []string) error {
+	if s.known != nil {
+		p.sets = []plannedSet{{root: s.known.root}}
+		return nil
+	}
 	files := make([]string, 0, len(given))
 	for _, f := range given {
 		path, err := filepath.Abs(f)
@@ -205,8 +213,15 @@ func (p *plan) findCheck(ctx context.Context, s subject, url string) {
 	if len(listeners) > 0 {
 		p.port = int(listeners[0].Port())
 	}
+	check := func(name, format string, args ...any) {
+		p.checks = []string{name + ": {level: alive, " + fmt.Sprintf(format, args...) + "}"}
+	}
 	if url != "" {
-		p.checkName, p.check = "web", fmt.Sprintf("http: {url: %s, status: [200]}", quote(url))
+		check("web", "http: {url: %s, status: [200]}", quote(url))
+		return
+	}
+	if s.known != nil && s.known.checks != nil {
+		p.checks = s.known.checks(p.port)
 		return
 	}
 	for _, l := range listeners {
@@ -218,17 +233,17 @@ func (p *plan) findCheck(ctx context.Context, s subject, url string) {
 				continue
 			}
 			p.port = int(l.Port())
-			p.checkName, p.check = "web", fmt.Sprintf("http: {url: %s, status: [200]}", quote("http://"+reach(l).String()+path))
+			check("web", "http: {url: %s, status: [200]}", quote("http://"+reach(l).String()+path))
 			p.checkNotes = []string{fmt.Sprintf("Guessed: GET %s on port %d answered 200 just now. Make it the address that only a working", path, l.Port()), "agent answers; add one with `level: ready` for whether it can do its work."}
 			return
 		}
 	}
 	if len(listeners) > 0 {
-		p.checkName, p.check = "port", fmt.Sprintf("tcp: {address: %s}", quote(reach(listeners[0]).String()))
+		check("port", "tcp: {address: %s}", quote(reach(listeners[0]).String()))
 		p.checkNotes = []string{"Guessed: it listens there, and answers no GET of /health, /healthz, /ready or / with 200.", "A process that hangs still accepts: give an `http` or `exec` check if there is one."}
 		return
 	}
-	p.checkName, p.check = "process", "process: {}"
+	check("process", "process: {}")
 	if s.process.PID == 0 {
 		p.checkNotes = []string{"It has not been run, so nothing is known of how to tell that it serves. Give an `http`,", "`tcp`, `exec` or `heartbeat` check: a process that hangs is there too."}
 		return
@@ -277,23 +292,44 @@ func answers(ctx context.Context, l netip.AddrPort, path string) bool {
 func (p *plan) findSupervisor(ctx context.Context, s subject) error {
 	if s.process.PID == 0 {
 		p.child, p.start = true, s.argv
+		if s.known != nil {
+			for _, entry := range s.known.env {
+				name, value, _ := strings.Cut(entry, "=")
+				p.env = append(p.env, name+": "+quote(value))
+			}
+		}
 		p.supervisorNotes = []string{"deadman owns the process: `deadman watch` starts and guards it, `deadman run " + s.name + "` does in the foreground."}
 		return nil
 	}
 	if p.byUnit(ctx, s) {
-		return p.findIdentity(s)
+		return nil
 	}
 	if s.unit != "" {
 		p.supervisorNotes = append(p.supervisorNotes,
 			fmt.Sprintf("CHECK THIS: the process is in the cgroup of the systemd unit %s. If that unit restarts it, two", s.unit),
-			"supervisors would start it: then use `systemctl start` and `systemctl stop` of the unit below.")
+			"supervisors would start it: then name the unit here: {systemd: …}, and `user: true` if it is yours.")
 	}
 	p.supervisorNotes = append(p.supervisorNotes, fmt.Sprintf("Guessed: this is how process %d was started. A script that you start it by is better.", s.process.PID))
-	if len(s.lacks) > 0 {
-		p.supervisorNotes = append(p.supervisorNotes, "CHECK THIS: it was started with variables that deadman will not have: "+strings.Join(s.lacks[:min(len(s.lacks), 20)], ", "),
+	lacks := s.lacks
+	if s.known != nil {
+		p.supervisorNotes = append(p.supervisorNotes, s.known.notes...)
+		lacks = slices.DeleteFunc(slices.Clone(lacks), func(name string) bool {
+			return slices.ContainsFunc(s.known.env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
+		})
+	}
+	if len(lacks) > 0 {
+		p.supervisorNotes = append(p.supervisorNotes, "CHECK THIS: it was started with variables that deadman will not have: "+strings.Join(lacks[:min(len(lacks), 20)], ", "),
 			"If it needs them, start it by a script that sets them.")
 	}
 	agent := s.argv
+	if s.known != nil {
+		if s.known.start != nil {
+			agent = s.known.start
+		}
+		if len(s.known.env) > 0 {
+			agent = slices.Concat([]string{"env"}, s.known.env, agent)
+		}
+	}
 	if s.uid != os.Geteuid() {
 		become := []string{"setpriv", fmt.Sprintf("--reuid=%d", s.uid), fmt.Sprintf("--regid=%d", s.gid), "--init-groups"}
 		if _, err := exec.LookPath(become[0]); err != nil {
@@ -310,33 +346,42 @@ func (p *plan) findSupervisor(ctx context.Context, s subject) error {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		p.start[2] = `cd "$0" && { "$@" & }`
 	}
-	p.startTimeout = "5s"
+	if s.known == nil { // A preset knows how long it takes.
+		p.startTimeout = "5s"
+	}
 	return p.findIdentity(s)
 }
 
-// byUnit plans to start a systemd unit, if that says that the process is its.
+// byUnit plans to name a systemd unit, if that says that the process is its.
 func (p *plan) byUnit(ctx context.Context, s subject) bool {
-	if s.unit == "" || os.Geteuid() != 0 {
+	if s.unit == "" || s.userUnit && s.uid != os.Geteuid() || !s.userUnit && os.Geteuid() != 0 {
 		return false
+	}
+	args := []string{"show", "-p", "MainPID", "--value", s.unit}
+	if s.userUnit {
+		args = append([]string{"--user"}, args...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemctl", "show", "-p", "MainPID", "--value", s.unit).Output()
+	out, err := exec.CommandContext(ctx, "systemctl", args...).Output()
 	if err != nil || strings.TrimSpace(string(out)) != strconv.Itoa(s.process.PID) {
 		return false
 	}
-	p.start = []string{"sh", "-c", `systemctl reset-failed "$0"; systemctl start "$0"`, s.unit}
-	p.stop = []string{"systemctl", "stop", s.unit}
-	p.supervisorNotes = []string{fmt.Sprintf("The systemd unit %s owns it. Its own Restart= brings it back from a crash; deadman's part begins", s.unit), "where that does not help. `systemctl stop` looks like a death to deadman: use `deadman stop " + s.name + "`."}
+	p.unit, p.user = s.unit, s.userUnit
+	p.supervisorNotes = []string{"It owns the process. Its own Restart= brings that back from a crash; deadman's part begins where", "that does not help. A stop by a person is left alone."}
 	return true
 }
 
 // findIdentity finds what the process can be told by, now and after a start.
 func (p *plan) findIdentity(s subject) error {
-	switch file := s.pidFile(); {
+	file := s.pidFile()
+	if s.known != nil && s.known.pidFile != "" {
+		file = s.known.pidFile
+	}
+	switch {
 	case file != "":
 		p.identity = "pid-file: " + quote(file)
-		p.identityNotes = []string{"Its command line names this file, and its pid is in it."}
+		p.identityNotes = []string{"Its pid is in this file."}
 	case p.port != 0:
 		p.identity = fmt.Sprintf("port: %d", p.port)
 		p.identityNotes = []string{"Guessed: whoever listens on this port is the agent."}

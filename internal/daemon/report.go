@@ -105,11 +105,18 @@ func stateReport(a config.Agent, s lifecycle.State, c clock) api.Agent {
 		if r.Reason == deadman.ReasonUnset {
 			r.Reason = inc.Why
 		}
-		if inc.RolledBack && inc.Original.Snapshot != "" {
-			r.Undo = fmt.Sprintf("deadman restore %s %s", a.Name, inc.Original.Snapshot)
-		}
+		r.Undo = undoInHand(a.Name, inc)
 	}
 	return r
+}
+
+// undoInHand is the command that undoes the rollback of an open incident, "" if
+// there was none.
+func undoInHand(agent string, inc lifecycle.Incident) string {
+	if !inc.RolledBack || inc.Original.Snapshot == "" {
+		return ""
+	}
+	return fmt.Sprintf("deadman restore %s %s", agent, inc.Original.Snapshot)
 }
 
 func liveStanding(s lifecycle.State) deadman.Standing {

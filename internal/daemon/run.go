@@ -39,7 +39,7 @@ func (d *Daemon) Run(ctx context.Context, name string, signals Signals, out io.W
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	w := &watch{d: d, warn: warn, kick: make(chan struct{}, 1)}
+	w := &watch{d: d, ctx: ctx, warn: warn, kick: make(chan struct{}, 1)}
 	l, err := acquire(ctx, d.agentDir(name), name, true, 0)
 	if err != nil {
 		return 0, err

@@ -68,9 +68,6 @@ func subjectOf(pid int) (subject, error) {
 			return refuse("its command line is not UTF-8", "start it by a script with another name, and give that as the command")
 		}
 	}
-	if err := s.runnable(); err != nil {
-		return refuse("it has written over its command line, so nobody can tell how it was started", "give the command instead: deadman init -- COMMAND…")
-	}
 	if _, s.uid, err = proc.UIDs(pid); err != nil {
 		return refuse("its user cannot be seen", "run deadman init as root or as the user that it runs as")
 	}
@@ -82,18 +79,22 @@ func subjectOf(pid int) (subject, error) {
 		}
 	}
 	s.unit = unitOf(cgroup(pid))
-	s.lacks = lacks(pid)
+	s.userUnit = strings.Contains(cgroup(pid), "/user@")
+	s.lacks, s.environ = lacks(pid), environ(pid)
 	s.name = nameFor(s.argv)
 	return s, nil
 }
 
 // runnable makes sure that argv[0] leads to a program, by its path if need be.
 func (s *subject) runnable() error {
-	if executable(s.argv[0], s.dir) == nil {
+	if s.process.PID == 0 || executable(s.argv[0], s.dir) == nil {
 		return nil
 	}
 	if strings.ContainsAny(s.argv[0], " \t") || executable(s.exe, "") != nil {
-		return errors.New("no program of this name")
+		return &saidError{
+			fmt.Sprintf("cannot write a config for process %d: it has written over its command line, so nobody can tell how it was started", s.process.PID),
+			"give the command instead: deadman init -- COMMAND…",
+		}
 	}
 	// A login shell is called -bash, and many programs are not in our PATH.
 	s.argv = append([]string{s.exe}, s.argv[1:]...)
@@ -114,15 +115,10 @@ var usual = []string{"_", "SHLVL", "PWD", "OLDPWD", "TERM", "COLORTERM", "LS_COL
 // lacks names the variables of a process that we have not, or have otherwise.
 // Names only: values are secrets as often as not.
 func lacks(pid int) []string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil {
-		return nil
-	}
 	ours := os.Environ()
 	var names []string
-	for entry := range strings.SplitSeq(string(text), "\x00") {
-		name, _, ok := strings.Cut(entry, "=")
-		if !ok || name == "" || slices.Contains(ours, entry) || slices.Contains(usual, name) || !utf8.ValidString(name) {
+	for name, value := range environ(pid) {
+		if slices.Contains(ours, name+"="+value) || slices.Contains(usual, name) || !utf8.ValidString(name) {
 			continue
 		}
 		if strings.HasPrefix(name, "SSH_") || strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "LC_") {
@@ -131,7 +127,23 @@ func lacks(pid int) []string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return slices.Compact(names)
+	return names
+}
+
+// environ are the variables that a process was started with, empty if they cannot be
+// seen.
+func environ(pid int) map[string]string {
+	variables := map[string]string{}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return variables
+	}
+	for entry := range strings.SplitSeq(string(text), "\x00") {
+		if name, value, ok := strings.Cut(entry, "="); ok && name != "" {
+			variables[name] = value
+		}
+	}
+	return variables
 }
 
 // listeners are the addresses on which the process or its descendants listen, by

@@ -44,38 +44,51 @@ func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time
 	if err != nil {
 		return api.Agent{}, err
 	}
+	m := d.messenger(a)
+	r, ours, err := d.tell(ctx, a, m, verb, arg, wait)
+	if ours {
+		m.once(ctx, &r)
+	}
+	return r, err
+}
+
+// tell is Tell without telling others of it; ours says that the word was carried
+// out by this process.
+func (d *Daemon) tell(ctx context.Context, a config.Agent, m *messenger, verb string, arg Arg, wait time.Duration) (r api.Agent, ours bool, err error) {
+	name := a.Name
 	l, err := acquire(ctx, d.agentDir(name), name, false, wait)
 	var busy *BusyError
 	if errors.As(err, &busy) {
 		if !readActor(d.agentDir(name)).Watch {
-			return api.Agent{}, busy
+			return api.Agent{}, false, busy
 		}
 		answer := d.askRaw(ctx, a, verb, arg, max(wait, askTime))
 		if answer.busy != nil {
-			return answer.Agent, answer.busy
+			return answer.Agent, false, answer.busy
 		}
 		if answer.Error != "" {
-			return answer.Agent, &saidError{answer.Error, answer.Hint}
+			return answer.Agent, false, &saidError{answer.Error, answer.Hint}
 		}
-		return answer.Agent, nil
+		return answer.Agent, false, nil
 	}
 	if err != nil {
-		return api.Agent{}, err
+		return api.Agent{}, false, err
 	}
 	defer l.release()
 	k, err := d.newKeeper(ctx, name)
 	if err != nil {
-		return api.Agent{}, err
+		return api.Agent{}, false, err
 	}
 	defer k.close()
 	k.journal.begin = func() { l.announce(false) }
+	k.journal.news = m
 	err = k.obey(ctx, verb, arg)
 	if k.journal.written > 0 {
 		if derr := d.deliver(ctx); derr != nil {
 			err = errors.Join(err, derr)
 		}
 	}
-	return k.report(), err
+	return k.report(), true, err
 }
 
 // obey carries out a word in this process.

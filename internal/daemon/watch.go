@@ -24,7 +24,7 @@ import (
 // load; a config that is bad in part changes nothing. ready is called when
 // every agent has its guard. warn hears what a person should know.
 func (d *Daemon) Watch(ctx context.Context, reload <-chan struct{}, load func() (config.Config, error), ready func(), warn func(string)) error {
-	w := &watch{d: d, warn: warn, kick: make(chan struct{}, 1), running: make(map[string]*watched)}
+	w := &watch{d: d, ctx: ctx, warn: warn, kick: make(chan struct{}, 1), running: make(map[string]*watched)}
 	var sinks sync.WaitGroup
 	sinks.Go(func() { d.deliverAlways(ctx, w.kick, func(err error) { warn(err.Error()) }) })
 	defer sinks.Wait()
@@ -55,12 +55,15 @@ func (d *Daemon) Watch(ctx context.Context, reload <-chan struct{}, load func() 
 
 // watch is a Watch in progress.
 type watch struct {
-	d    *Daemon
+	d *Daemon
+	// ctx is that of the whole watch: pings go on over the guards of single agents.
+	ctx  context.Context
 	warn func(string)
 	kick chan struct{}
 	// running are the agents that have a guard, by name. Only Watch's own
 	// goroutine uses it.
 	running map[string]*watched
+	pings   pingers
 }
 
 // watched is one agent under watch.
@@ -117,6 +120,7 @@ const busyRetry = 5 * time.Second
 // round, or when that may take long.
 func (w *watch) guardAgent(ctx context.Context, a config.Agent, opened func()) {
 	defer w.d.pulse.forget(a.Name)
+	defer w.pings.forget(a)
 	for ctx.Err() == nil {
 		w.d.pulse.beat(a, busyRetry)
 		err := w.guardOnce(ctx, a, opened)
@@ -166,6 +170,13 @@ func (w *watch) guardOnce(ctx context.Context, a config.Agent, opened func()) er
 // with errLost when l is lost; who has nothing to begin anew with gives none.
 func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened func()) error {
 	ctx, stop := context.WithCancelCause(ctx)
+	news, tell := w.d.messenger(k.world.agent), make(chan struct{}, 1)
+	k.journal.news = news
+	var telling sync.WaitGroup
+	if news != nil {
+		telling.Go(func() { news.always(ctx, tell, w.warn) })
+	}
+	defer telling.Wait()
 	defer stop(nil)
 	// Taken up at once, also in the middle of a recovery: see takeTime.
 	words := make(chan guard.Request, 64)
@@ -214,14 +225,24 @@ func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened
 				reserved = err.Error()
 				w.warn(reserved)
 			}
-			select {
-			case w.kick <- struct{}{}:
-			default:
+			for _, kick := range []chan struct{}{w.kick, tell} {
+				select {
+				case kick <- struct{}{}:
+				default:
+				}
 			}
+		}
+		if lifecycle.Resting(k.guard.State) {
+			w.pings.say(w.ctx, k.world.agent, exit(k.guard.State), w.warn)
 		}
 		for _, e := range k.journal.fresh {
 			if line := freshLine(e); line != "" {
 				w.warn(k.world.agent.Name + ": " + line)
+			}
+			if e.Kind == kindRollback && ending(e) {
+				if command := undoInHand(k.world.agent.Name, k.guard.State.Incident); command != "" {
+					w.warn(k.world.agent.Name + ": to undo it: " + command)
+				}
 			}
 		}
 		k.journal.fresh = nil

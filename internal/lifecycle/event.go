@@ -153,7 +153,8 @@ type Outcome struct {
 
 	// Partly: it failed in the middle, so the set on disk is no version at all.
 	Partly bool `json:"partly,omitempty"`
-	// Changed: the live config is no longer what Keep took.
+	// Changed: the live config is no longer what Keep took; of Start, no longer
+	// what was to be started on, and nothing was started.
 	Changed bool `json:"changed,omitempty"`
 
 	// Process is what Start brought up.

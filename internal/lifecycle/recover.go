@@ -363,6 +363,10 @@ func (m *machine) started(o Outcome) {
 		m.appeared(m.Incident.Target)
 		return
 	}
+	if o.Changed {
+		m.becomeKeeping() // A crash of ours came between, and then somebody: it is decided anew.
+		return
+	}
 	if !o.OK {
 		m.fail(deadman.StartFailed)
 		return

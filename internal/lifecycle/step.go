@@ -215,7 +215,6 @@ func (m *machine) becomeWaiting(gap time.Duration, why deadman.Reason) {
 func (m *machine) becomeLaunching(reason deadman.Reason) {
 	m.enter(deadman.Launching)
 	m.Incident.Due = false
-	m.Incident.Stopped, m.Incident.Kept = time.Time{}, Live{}
 	m.Starts = append(m.Starts, m.now)
 	m.do(Action{Kind: DoStart, Reason: reason, Snapshot: m.Incident.Target.Snapshot})
 }
@@ -243,6 +242,10 @@ func (m *machine) finish(o Outcome) {
 		return // An answer to something else; the deed in hand stays in hand.
 	}
 	m.Pending = Action{}
+	if done.Kind == DoStart && !o.Changed {
+		// From now on it may have been the agent that wrote.
+		m.Incident.Stopped, m.Incident.Kept = time.Time{}, Live{}
+	}
 	if m.noteBoot(o.Boot, time.Time{}) && m.down() {
 		// The machine went down over it, and an init may have started the agent
 		// since: it is looked at first.

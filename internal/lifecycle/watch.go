@@ -434,6 +434,11 @@ func (m *machine) noteServing(r Round) {
 	life := &m.Life
 	if !life.Answered {
 		life.Answered = true
+		if m.Incident.failures(life.On.Identity) > 0 && m.Seen.Identity != life.On.Identity {
+			// It was mended between our look and the agent's own: what it failed on
+			// before is not what it came up on.
+			life.Evidence = ChangedSince
+		}
 		// Of a process that was first seen when it served, or serves unseen, it is
 		// not known how long that took.
 		if life.Ours || !life.Process.IsZero() && life.FirstAt.Before(m.now) {

@@ -49,14 +49,15 @@ func TestMain(m *testing.M) {
 			os.Exit(cli.Main(args, os.Stdin, os.Stdout, os.Stderr))
 		},
 		"agent": agent.Main,
+		"hook":  hook,
 	})
 }
 
 // TestScripts runs testdata/script/*.txt: the real program, real agents, real
 // files. A script finds a deadman.yaml (agent a, by command and pid file, short
 // times; testdata/deadman.yaml) and a good etc/config.yaml unless it brings its
-// own; $PORT is a port of its own, and $SHORT a directory with a short path. `dm`
-// is deadman with that config. Further commands:
+// own; $PORT and $HOOK are ports of its own, and $SHORT a directory with a short path. `dm`
+// is deadman with that config, hook a server that takes messages. Further commands:
 //
 //	subst FILE...            expand $VARIABLES in files
 //	await URL [STATUS]       until it answers so (200)
@@ -80,6 +81,10 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("PORT", strconv.Itoa(port))
+			if port, err = freePort(); err != nil {
+				return err
+			}
+			env.Setenv("HOOK", strconv.Itoa(port))
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state-home"))
 			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))

@@ -111,6 +111,14 @@ func (s *Store) Has(id string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// Moved reports whether the directory that was opened is no longer what is at its
+// path: it was removed, or another one is there.
+func (s *Store) Moved() bool {
+	held, err := s.root.Stat(".")
+	there, thereErr := os.Stat(s.dir)
+	return errors.Is(thereErr, fs.ErrNotExist) || err == nil && thereErr == nil && !os.SameFile(held, there)
+}
+
 // Load returns the manifest of the snapshot with this id, or with the only id
 // that begins so. The error wraps fs.ErrNotExist when there is none.
 func (s *Store) Load(id string) (Manifest, error) {

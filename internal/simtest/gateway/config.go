@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,18 +25,31 @@ func load(k knobs) (tree, error) {
 	if err := attributes(k); err != nil {
 		return nil, err
 	}
+	if k.has("judge") {
+		argv := k["judge"][0]
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%s: %v: %s", argv[0], err, out)
+		}
+		return tree{}, nil
+	}
 	t, err := parse(k.word("config", 0))
 	if err != nil {
 		return nil, err
 	}
 	for _, include := range k["includes"] {
-		for _, file := range include {
-			part, err := parse(file)
-			if err != nil {
-				return nil, err
+		for _, pattern := range include {
+			files, _ := filepath.Glob(pattern)
+			for _, file := range files {
+				part, err := parse(file)
+				if err != nil {
+					return nil, err
+				}
+				for key, value := range part {
+					t[key] = value
+				}
 			}
-			for key, value := range part {
-				t[key] = value
+			if len(files) == 0 {
+				return nil, fmt.Errorf("there is no %s", pattern)
 			}
 		}
 	}
@@ -58,8 +72,13 @@ func attributes(k knobs) error {
 		if err != nil {
 			return err
 		}
-		if got := info.Sys().(*syscall.Stat_t).Uid; strconv.Itoa(int(got)) != demand[1] {
-			return fmt.Errorf("%s: owner %d, must be %s", demand[0], got, demand[1])
+		stat := info.Sys().(*syscall.Stat_t)
+		got := strconv.Itoa(int(stat.Uid))
+		if strings.Contains(demand[1], ":") {
+			got += ":" + strconv.Itoa(int(stat.Gid))
+		}
+		if got != demand[1] {
+			return fmt.Errorf("%s: owner %s, must be %s", demand[0], got, demand[1])
 		}
 	}
 	return nil
@@ -72,7 +91,11 @@ func parse(file string) (tree, error) {
 		return nil, err
 	}
 	t := tree{}
-	switch filepath.Ext(file) {
+	kind := filepath.Ext(file)
+	if strings.HasSuffix(file, "_config") {
+		kind = ".conf"
+	}
+	switch kind {
 	case ".json", ".json5":
 		err = json5.Unmarshal(text, &t)
 	case ".toml":
@@ -81,6 +104,12 @@ func parse(file string) (tree, error) {
 		for line := range strings.Lines(string(text)) {
 			if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
 				t[strings.TrimPrefix(name, "export ")] = value
+			}
+		}
+	case ".conf":
+		for line := range strings.Lines(string(text)) {
+			if name, value := directive(line); name != "" {
+				t[name] = value
 			}
 		}
 	default:
@@ -93,6 +122,26 @@ func parse(file string) (tree, error) {
 		return nil, fmt.Errorf("%s: %v", filepath.Base(file), err)
 	}
 	return t, nil
+}
+
+// directive takes a line of sshd_config or postgresql.conf: a name and a value, with
+// or without = between them. A value with commas is a list.
+func directive(line string) (name string, value any) {
+	line, _, _ = strings.Cut(line, "#")
+	at := strings.IndexAny(line, " \t=")
+	if at <= 0 {
+		return "", nil
+	}
+	text := strings.TrimLeft(line[at:], " \t=")
+	text = strings.Trim(strings.TrimSpace(text), "'")
+	if !strings.Contains(text, ",") {
+		return line[:at], text
+	}
+	var list []any
+	for _, item := range strings.Split(text, ",") {
+		list = append(list, item)
+	}
+	return line[:at], list
 }
 
 // judge is the agent's schema.

@@ -22,16 +22,35 @@ type agent struct {
 	knobFile string
 	config   atomic.Pointer[tree] // what it runs on, whatever is on disk
 	stuck    atomic.Bool
+	spoilt   atomic.Bool
 	locked   atomic.Bool // its token was not the one that is good now
 }
 
-// Main runs the agent, `gateway KNOBFILE`, and never returns.
+// Main runs the agent, `gateway KNOBFILE`, and never returns. `gateway -t KNOBFILE
+// FILE` only says whether the file would do as its config.
 func Main() {
+	if os.Args[1] == "-t" {
+		test(os.Args[2], os.Args[3])
+	}
 	a := &agent{knobFile: os.Args[1]}
 	if os.Getenv("GATEWAY_DAEMON") == "0" {
 		a.daemonize()
 	}
 	if err := a.run(); err != nil {
+		fmt.Fprintln(os.Stderr, "gateway:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// test judges a file as a start would.
+func test(knobFile, file string) {
+	k, err := readKnobs(knobFile)
+	if err == nil {
+		k["config"] = [][]string{{file}}
+		_, err = load(k)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gateway:", err)
 		os.Exit(1)
 	}
@@ -99,6 +118,15 @@ func (a *agent) begin(k knobs) error {
 	if err := appendLine(k.word("starts", 0), strconv.Itoa(os.Getpid())); err != nil {
 		return err
 	}
+	if k.has("lock") {
+		lock, err := os.OpenFile(k.word("lock", 0), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err != nil {
+			return fmt.Errorf("another instance is running: %v", err)
+		}
+		if err := lock.Close(); err != nil {
+			return err
+		}
+	}
 	if k.has("breaker") {
 		had, _ := os.ReadFile(k.word("breaker", 1))
 		if strings.Count(string(had), "\n") >= k.number("breaker") {
@@ -146,6 +174,7 @@ func (a *agent) serving(k knobs) error {
 	go func() {
 		for range ended {
 			if k, err := readKnobs(a.knobFile); err == nil && !k.has("deaf") && !a.stuck.Load() {
+				_ = os.Remove(k.word("lock", 0))
 				os.Exit(0)
 			}
 		}
@@ -182,6 +211,7 @@ const moment = 10 * time.Millisecond
 
 // live does what an agent does by itself while it runs.
 func (a *agent) live(started knobs) {
+	began := time.Now()
 	last, _ := os.ReadFile(started.word("config", 0))
 	var since struct{ reload, write, rotate time.Duration }
 	for range time.Tick(moment) {
@@ -189,7 +219,8 @@ func (a *agent) live(started knobs) {
 		if err != nil {
 			continue
 		}
-		if k.has("exit") {
+		if after, _ := time.ParseDuration(k.word("exit", 1)); k.has("exit") && time.Since(began) >= after {
+			_ = os.Remove(k.word("lock", 0))
 			os.Exit(k.number("exit"))
 		}
 		if k.has("panics") && a.provider(k) != "ok" {
@@ -225,12 +256,15 @@ func (a *agent) reload(k knobs, last []byte) []byte {
 	}
 	t, err := load(k)
 	switch {
+	case a.spoilt.Load():
+		return text
 	case err == nil:
 		a.config.Store(&t)
 	case k.has("stuck"):
 		a.stuck.Store(true)
 	default:
 		fmt.Fprintf(os.Stderr, "gateway: reload refused: %v\n", err)
+		a.spoilt.Store(k.has("spoilt"))
 	}
 	return text
 }

@@ -12,25 +12,28 @@ import (
 // at every question, so a knob may be turned while the agent runs. What of it
 // counts only at a start is marked in the list.
 //
-//	config FILE           its config: .json is JSON5, .yaml, .toml, .env (start)
-//	includes FILE...      fragments that must parse as well (start, reload)
+//	config FILE           its config: .json is JSON5, .yaml, .toml, .env, .conf and ..._config (start)
+//	includes FILE...      fragments that must parse as well, patterns too (start, reload)
+//	judge COMMAND...      the config is what this program accepts, instead of what parses (start, reload)
 //	keys PATH...          strict: any other key is refused; "a.*" is a and all beneath
 //	needs PATH...         keys that must be there and not be empty
 //	choice PATH WORD...   the value must be one of the words
 //	refers PATH PATH      every value of the first must be one of the second's
 //	fits FILE NAME PATH   FILE must set NAME, where PATH is true in the config
 //	mode FILE MODE        it must have this mode, or is refused
-//	owner FILE UID        it must belong to this user, or is refused
+//	owner FILE UID[:GID]  it must belong to this user and group, or is refused
+//	lock FILE             refuses to start while FILE is there; removes it when it ends in peace (start)
 //	lenient               what cannot be read is replaced by defaults, and said once
 //	reload PERIOD         takes a changed config while it runs; keeps the old one if that is refused
 //	stuck                 a reload that meets half a config never ends: no answer, no SIGTERM
+//	spoilt                after a refused reload the process takes no other any more
 //	slow TIME             before it listens (start)
 //	upstream ok|401|timeout   how its provider answers
 //	key PATH PREFIX       the provider accepts only keys that begin so; ${NAME} is the environment's
 //	routes PATH PATH      …and only for the provider at the first path at the address at the second
 //	needs-provider        it ends when its provider does not answer it at the start
 //	panics FILE           when its provider fails it "repairs" its config with FILE, and dies
-//	exit STATUS           it ends so, now
+//	exit STATUS [TIME]    it ends so, TIME after it began to serve
 //	hang                  accepts, and never answers
 //	deaf                  ignores SIGTERM
 //	writes PERIOD PATH    counts in its own config, by rename

@@ -2,12 +2,14 @@ package incidents
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,6 +49,9 @@ func (d *Deadman) config(w *World) string {
 	line("    config:\n      root: %s\n      files: %s\n      settle: 0s", w.Path("etc"), list(s.Set))
 	if len(s.Preserve) > 0 {
 		line("      preserve: %s", list(s.Preserve))
+	}
+	if len(s.Follow) > 0 {
+		line("      follow: %s", list(strings.Fields(w.expand(strings.Join(s.Follow, " ")))))
 	}
 	if s.Validate != "" {
 		line("    validate: %s", list(strings.Fields(w.expand(s.Validate))))
@@ -159,7 +164,8 @@ func (d *Deadman) status(w *World) (agent struct {
 	Incident  string
 	KnownGood struct{ ID, Standing string } `json:"known_good"`
 	Live      struct{ ID, Standing string }
-}) {
+},
+) {
 	argv := d.command(w, "status", "--json")
 	out, _ := exec.Command(argv[0], argv[1:]...).Output()
 	var report struct{ Agents []json.RawMessage }
@@ -197,10 +203,11 @@ func (d *Deadman) Rounds(w *World, n int) {
 		}
 		return info.ModTime()
 	}
-	seen := last()
-	for range n {
+	begun := time.Now()
+	for seen, i := last(), 1; i <= n; i++ {
 		w.until("a round", patience, func() bool { return last().After(seen) })
 		seen = last()
+		time.Sleep(time.Until(begun.Add(time.Duration(i) * Period))) // A change wakes it before its time.
 	}
 	time.Sleep(Period / 4) // A change wakes it, and a round for that may have been the last one.
 }
@@ -213,9 +220,38 @@ func (d *Deadman) Restart(w *World) error {
 	return w.run("operator", d.command(w, "start", "agent")...)
 }
 
-// Operator is a command of deadman.
+// Operator is a command of deadman. UNDO is what `explain` says undoes the last
+// rollback.
 func (d *Deadman) Operator(w *World, args []string) error {
+	if args[0] == "UNDO" {
+		if args = d.undo(w); args == nil {
+			return errors.New("nobody says how to undo it")
+		}
+	}
 	return w.run("operator", d.command(w, args...)...)
+}
+
+func (d *Deadman) undo(w *World) []string {
+	argv := d.command(w, "history", "--json")
+	out, _ := exec.Command(argv[0], argv[1:]...).Output()
+	last := 0
+	for line := range strings.Lines(string(out)) {
+		var entry struct {
+			ID   int
+			Kind string
+		}
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Kind == "rollback" {
+			last = entry.ID
+		}
+	}
+	argv = d.command(w, "explain", strconv.Itoa(last))
+	out, _ = exec.Command(argv[0], argv[1:]...).Output()
+	for line := range strings.Lines(string(out)) {
+		if command, ok := strings.CutPrefix(line, "to undo: deadman "); ok {
+			return strings.Fields(command)
+		}
+	}
+	return nil
 }
 
 // KnownGood is what other tools would read at the stable path.

@@ -79,7 +79,7 @@ func (w *World) lacks(want []string) string {
 			return want[1] + " has not mode " + want[2]
 		}
 	case "owner":
-		if info, err := os.Stat(path); err != nil || strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid)) != want[2] {
+		if owner(path, want[2]) != want[2] {
 			return want[1] + " does not belong to " + want[2]
 		}
 	case "link":
@@ -100,6 +100,20 @@ func (w *World) lacks(want []string) string {
 		}
 	}
 	return ""
+}
+
+// owner is whose a file is, with the group if that is asked for.
+func owner(path, asked string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	uid := strconv.Itoa(int(stat.Uid))
+	if strings.Contains(asked, ":") {
+		return uid + ":" + strconv.Itoa(int(stat.Gid))
+	}
+	return uid
 }
 
 // judge gives the five judgements.
@@ -159,6 +173,7 @@ func (w *World) judgeTold(no func(int, string, ...any)) {
 		return
 	}
 	for _, words := range w.Scenario.Told {
+		words = strings.Fields(w.expand(strings.Join(words, " ")))
 		if !tells(lines, words) {
 			no(Told, "not told: %s", strings.Join(words, " "))
 		}
@@ -175,6 +190,9 @@ func (w *World) judgeTold(no func(int, string, ...any)) {
 func (w *World) leaks() []string {
 	var found []string
 	skip := append(w.system.Stores(w), w.Path("etc"))
+	for _, dir := range w.Scenario.Follow {
+		skip = append(skip, w.expand(dir))
+	}
 	_ = filepath.WalkDir(w.Dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil

@@ -52,6 +52,12 @@ func scenarios(t *testing.T) []*incidents.Scenario {
 // play runs a scenario under a system in a directory of its own.
 func play(t *testing.T, s *incidents.Scenario, system incidents.System) incidents.Verdict {
 	t.Helper()
+	if lack := s.Lacks(); lack != "" {
+		if slices.Contains(strings.Fields(os.Getenv("DEADMAN_REQUIRE")), lack) {
+			t.Fatalf("%s is required, and missing", lack)
+		}
+		t.Skipf("it needs %s", lack)
+	}
 	w, err := incidents.NewWorld(s, t.TempDir(), programs)
 	if err != nil {
 		t.Fatal(err)

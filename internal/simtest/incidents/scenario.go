@@ -3,6 +3,7 @@ package incidents
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,6 +21,7 @@ import (
 //	set FILE...               the config set, below etc/; the first is the main file
 //	exclude FILE...           files beside it that a rollback must leave alone
 //	preserve FILE#KEY...      values that the agent writes itself
+//	follow DIR...             where links of the set may lead
 //	validate COMMAND...       the agent's own judgement of a config
 //	ready                     there is a deep check, /ready, that the agent must pass at the end
 //	expects KEY VALUE         /health must say so
@@ -32,7 +34,7 @@ import (
 //	(steps, see steps.go)
 //
 //	want FILE VARIANT         at the end FILE holds the bytes of VARIANT; "-": there is none
-//	want mode FILE MODE       …and so on: owner FILE UID, link FILE TARGET
+//	want mode FILE MODE       …and so on: owner FILE UID[:GID], link FILE TARGET
 //	want up | down | same     it serves; it does not; it does, by the first process
 //	want kept FILE REGEXP     the number found in it is not lower than it ever was
 //	bad VARIANT...            none of these may ever be the known good
@@ -44,7 +46,8 @@ import (
 //
 //	-- FILE --                a file of etc/ at the beginning, or a variant of one
 //
-// $DIR, $PORT and $OTHER (a second port) are expanded in files and lines. The file
+// $DIR, $PORT, $OTHER (a second port) and $PROGRAMS (where the agent's program,
+// gateway, is) are expanded in files and lines. The file
 // `knobs` holds those of the agent (package gateway).
 type Scenario struct {
 	Name  string
@@ -53,8 +56,8 @@ type Scenario struct {
 	Story string
 	Links []string
 
-	Set, Exclude, Preserve, Policy []string
-	Expects                        []string
+	Set, Exclude, Preserve, Follow []string
+	Policy, Expects                []string
 	Validate, Volume, Owner        string
 	Ready                          bool
 	// Only are the ways in which deadman runs it, nil is both; Why says why.
@@ -139,6 +142,8 @@ func (s *Scenario) line(line string) error {
 		s.Exclude = rest
 	case "preserve":
 		s.Preserve = rest
+	case "follow":
+		s.Follow = rest
 	case "validate":
 		s.Validate = after
 	case "ready":
@@ -185,6 +190,28 @@ func (s *Scenario) line(line string) error {
 		s.Steps = append(s.Steps, words)
 	}
 	return err
+}
+
+// Lacks names what the scenario needs and this machine has not: a program, or the
+// rights of root; "" if nothing.
+func (s *Scenario) Lacks() string {
+	owned := slices.ContainsFunc(s.Given, func(step []string) bool { return step[0] == "chown" })
+	if (owned || s.Volume != "") && os.Geteuid() != 0 {
+		return "root"
+	}
+	programs := strings.Fields(s.Validate)
+	if len(programs) > 1 {
+		programs = programs[:1]
+	}
+	if s.Owner == "runit" {
+		programs = append(programs, "runsv")
+	}
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil && !strings.HasPrefix(program, "$") {
+			return program
+		}
+	}
+	return ""
 }
 
 // variants are the names of files that the lines refer to.

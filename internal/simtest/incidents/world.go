@@ -42,6 +42,7 @@ type World struct {
 	witness *witness
 	first   int // the pid of the agent's first process
 	thief   net.Listener
+	rival   func()   // ends it
 	trouble []string // steps that did not come about
 }
 
@@ -109,17 +110,9 @@ func (w *World) Daemon() []string {
 }
 
 func (w *World) expand(text string) string {
-	return os.Expand(text, func(name string) string {
-		switch name {
-		case "DIR":
-			return w.Dir
-		case "PORT":
-			return strconv.Itoa(w.Port)
-		case "OTHER":
-			return strconv.Itoa(w.Other)
-		}
-		return "${" + name + "}" // the agent's business
-	})
+	// Any other $ is the agent's business.
+	return strings.NewReplacer("$DIR", w.Dir, "$PORT", strconv.Itoa(w.Port), "$OTHER", strconv.Itoa(w.Other),
+		"$PROGRAMS", w.Programs).Replace(text)
 }
 
 // put writes a file by rename, keeping what mode it has.
@@ -230,6 +223,9 @@ func (w *World) Run(ctx context.Context, system System) (Verdict, error) {
 func (w *World) sweep() {
 	if w.thief != nil {
 		_ = w.thief.Close()
+	}
+	if w.rival != nil {
+		w.rival()
 	}
 	for range 3 {
 		for _, pid := range w.processes() {

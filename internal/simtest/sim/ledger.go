@@ -31,7 +31,11 @@ type ledger struct {
 	open             []string // failed, and the next Keep says whether it counts
 	words            bool     // a person asked for more than a pause
 	lastRound        lifecycle.Round
-	rounds           int
+	// sick counts unhealthy rounds in a row; those that cannot tell neither count
+	// nor end it.
+	sick int
+	// left: it was seen stopped by its supervisor while nothing was in hand.
+	left bool
 }
 
 func (l *ledger) reset() { l.verified, l.failed = map[string]bool{}, map[string]bool{} }
@@ -92,7 +96,13 @@ func (l *ledger) round(r lifecycle.Round, w *World) {
 		return
 	}
 	l.lastRound = r
-	l.rounds++
+	l.left = r.Stopped && r.Presence == deadman.Gone && (l.left || !w.state.Incident.Open())
+	switch {
+	case r.Alive == deadman.Unhealthy:
+		l.sick++
+	case r.Alive == deadman.Healthy:
+		l.sick = 0
+	}
 	full := r.Presence == deadman.Running && r.Alive == deadman.Healthy && !r.Partial && r.Ready != deadman.Unhealthy && r.Ready != deadman.Unknown
 	broken := r.Presence == deadman.Gone && r.Alive != deadman.Healthy || r.Alive == deadman.Unhealthy || r.Partial || r.Ready == deadman.Unhealthy
 	switch {
@@ -111,6 +121,7 @@ func (l *ledger) round(r lifecycle.Round, w *World) {
 func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []lifecycle.Action) error {
 	l := &w.ledger
 	if ev.Word != nil && !before.Pending.Deed() {
+		l.left = false
 		switch ev.Word.Verb {
 		case lifecycle.Pause, lifecycle.Resume:
 		case lifecycle.Accept:
@@ -154,6 +165,10 @@ func (w *World) auditAction(a lifecycle.Action) error {
 		}
 	}
 	switch a.Kind {
+	case lifecycle.DoStop:
+		if a.Reason == deadman.ChecksUnhealthy && w.state.Incident.Gaps == 0 && l.sick < w.policy.Threshold {
+			return fmt.Errorf("after %d unhealthy rounds, the threshold is %d", l.sick, w.policy.Threshold)
+		}
 	case lifecycle.Note:
 		switch a.Reason {
 		case deadman.Verified:
@@ -166,6 +181,9 @@ func (w *World) auditAction(a lifecycle.Action) error {
 	case lifecycle.DoRestore:
 		return w.auditRestore(a)
 	case lifecycle.DoStart:
+		if l.left && w.stopped {
+			return fmt.Errorf("of what a person has stopped")
+		}
 		l.starts = append(l.starts, w.now)
 		if n := len(l.starts) - w.policy.StartLimitBurst; n > 0 && w.now.Sub(l.starts[n-1]) < w.policy.StartLimitInterval {
 			return fmt.Errorf("%d starts in %s", w.policy.StartLimitBurst+1, w.now.Sub(l.starts[n-1]))

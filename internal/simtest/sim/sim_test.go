@@ -14,6 +14,7 @@ import (
 var (
 	histories = flag.Int("histories", 2000, "how many histories to play")
 	seed      = flag.Uint64("seed", 1, "the first one's seed")
+	noShrink  = flag.Bool("noshrink", false, "tell of a failure as it was found")
 )
 
 // acts is how long a history is at most.
@@ -63,6 +64,10 @@ func TestHistories(t *testing.T) {
 // report shrinks a failure and tells its story.
 func report(t *testing.T, seed uint64, tape []int, err error) {
 	t.Helper()
+	if *noShrink {
+		t.Errorf("seed %d: %v", seed, err)
+		return
+	}
 	rule := func(err error) string {
 		var failure *sim.Failure
 		if !errors.As(err, &failure) {

@@ -88,7 +88,6 @@ type World struct {
 	noise  bool                   // deeds fail, others interfere, deadman dies
 	odd    func(*lifecycle.Round) // what cannot be told now
 	deeds  int                    // since the guard was last asked for something
-	closed []deadman.Phase
 }
 
 func newWorld(p lifecycle.Policy, versions []version) *World {
@@ -151,6 +150,7 @@ func (w *World) reboot(jump time.Duration, init bool) {
 	w.booted = w.now
 	w.ledger.starts = nil
 	w.ledger.kept = false
+	w.ledger.onTarget = "" // The machine went down over it, and that ended it.
 	w.pass(time.Second)
 	if init {
 		w.begin()
@@ -295,6 +295,8 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 			o.Appeared, o.OK = w.proc.id, false
 		case w.proc != nil:
 			o.Process = w.proc.id
+		case resumed && w.live().Identity != w.state.Incident.Target.Identity:
+			o.OK, o.Changed, o.Live = false, true, w.live()
 		case o.OK:
 			o.Process = w.begin().id
 		}

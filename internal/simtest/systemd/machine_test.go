@@ -20,11 +20,12 @@ const packages = "systemd,systemd-sysv,dbus,libpam-systemd,dbus-user-session,cro
 
 // patience bounds what a test waits for; passing never takes that long, except
 // where cron does.
-const patience = 100 * time.Second
+var patience = 100 * time.Second
 
 // machine is a booted one.
 type machine struct {
 	root   string
+	flags  []string // of nspawn, more than it always has
 	nspawn *exec.Cmd
 	leader int
 }
@@ -127,10 +128,10 @@ func build(t *testing.T, root string) {
 }
 
 // newMachine copies the image and boots it.
-func newMachine(t *testing.T) *machine {
+func newMachine(t *testing.T, flags ...string) *machine {
 	t.Helper()
 	from := image(t)
-	m := &machine{root: filepath.Join(t.TempDir(), "root")}
+	m := &machine{root: filepath.Join(t.TempDir(), "root"), flags: flags}
 	if out, err := exec.Command("cp", "-a", "--reflink=auto", from, m.root).CombinedOutput(); err != nil {
 		t.Fatalf("cannot copy the image: %v\n%s", err, out)
 	}
@@ -148,7 +149,8 @@ func (m *machine) boot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	m.nspawn = exec.Command("systemd-nspawn", "--quiet", "--directory="+m.root, "--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--boot")
+	args := []string{"--quiet", "--directory=" + m.root, "--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--boot"}
+	m.nspawn = exec.Command("systemd-nspawn", append(args, m.flags...)...)
 	m.nspawn.Stdout, m.nspawn.Stderr = log, log
 	if err := m.nspawn.Start(); err != nil {
 		t.Fatal(err)
