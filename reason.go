@@ -72,6 +72,8 @@ const (
 
 	// Of alerts that change nothing.
 	CandidateHeld
+	KnownGoodLost
+	NotCaptured
 	BrokenUnderGreen
 	HeldVersionBack
 	UnknownTooLong
@@ -133,7 +135,7 @@ var reasonRules = [...]struct{ name, rule string }{
 	RestoredByPerson:   {"restored-by-person", "a person chose this snapshot"},
 	NeverReady:         {"never-ready", "ready has never held on this config, and did on the known good"},
 
-	Exhausted: {"exhausted", "no target verified, so it was not the config: the original is put back, or the known good if that does not validate"},
+	Exhausted: {"exhausted", "no target stayed up, so it was not the config: the original is put back, or the known good if that does not validate"},
 
 	Backoff:           {"backoff", "the same thing was tried before: the gap grows"},
 	StartWindowFull:   {"start-window-full", "start-limit-burst starts within start-limit-interval; only time empties that window"},
@@ -151,6 +153,8 @@ var reasonRules = [...]struct{ name, rule string }{
 	CuredThrice:      {"cured-thrice", "the third rollback away from it cured the agent"},
 
 	CandidateHeld:       {"candidate-held", "a guard objects to the new version; `deadman accept` overrides it"},
+	KnownGoodLost:       {"known-good-lost", "the stored known good is gone or damaged: what is live is stored anew"},
+	NotCaptured:         {"not-captured", "the config cannot be captured, so what changes now can be neither proven nor put back"},
 	BrokenUnderGreen:    {"broken-under-green", "the config on disk does not validate while the process serves on"},
 	HeldVersionBack:     {"held-version-back", "a version that an earlier incident proved bad is on disk again"},
 	UnknownTooLong:      {"unknown-too-long", "ten probes in a row could not tell"},
@@ -158,7 +162,7 @@ var reasonRules = [...]struct{ name, rule string }{
 	ReadyLost:           {"ready-lost", "it serves, but is not ready, and the config is not to blame"},
 	ForeignStart:        {"foreign-start", "a process appeared that neither deadman nor its supervisor started"},
 	RivalStarts:         {"rival-starts", "a second foreign start in one incident: another watchdog is at work"},
-	WouldAct:            {"would-act", "mode is observe: this is what would have been done"},
+	WouldAct:            {"would-act", "nothing may be done (mode is observe, or it is a child that nobody watches): this is what would have been done"},
 
 	StoppedByPerson:       {"stopped-by-person", "a person stopped it"},
 	StoppedBySupervisor:   {"stopped-by-supervisor", "it was stopped through its supervisor, or ended as planned"},

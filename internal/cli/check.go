@@ -22,7 +22,7 @@ exits:
       in observe mode, or nothing valid is stored
   2   unknown agent, bad flag, or bad config; good agents are still served
   3   cannot tell: checks are unknown, or they are healthy and the process is
-      gone; or it is a child that nobody watches
+      gone; or it is a child that is down and that nobody watches
   75  another deadman is recovering it; see --wait
 
 Of several agents it is the worst, in the order 2, 1, 3, 75, 0.`

@@ -95,9 +95,12 @@ func (d *Daemon) roundOne(ctx context.Context, a config.Agent, m *messenger, wai
 		r.Exit = api.ExitFailed
 		find(&r, ended(ctx, err))
 	}
-	if orphan && r.State == deadman.Dead {
+	switch {
+	case orphan && r.State == deadman.Dead:
 		r.Exit = api.ExitUnknown
 		r.Findings = append(r.Findings, "it is a child, which only `deadman watch` or `deadman run` can start")
+	case orphan:
+		r.Findings = append(r.Findings, "it is a child and nobody watches it: when it dies, only `deadman watch` or `deadman run` can start it")
 	}
 	if k.journal.written > 0 && ctx.Err() == nil {
 		if err := d.deliver(ctx); err != nil {

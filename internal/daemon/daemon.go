@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"deadman/internal/config"
@@ -20,6 +21,8 @@ type Daemon struct {
 	opts    Options
 	journal *record.Journal
 	pulse   pulse
+	// takeTime is takeTime, but in tests.
+	takeTime time.Duration
 }
 
 // Options are what is not the config's to say.
@@ -42,7 +45,7 @@ func Open(cfg config.Config, opts Options) *Daemon {
 		opts.RuntimeDir = filepath.Join(opts.RuntimeDir, hex.EncodeToString(sum[:8]))
 	}
 	boot, _ := proc.BootID() // Whoever guards an agent fails without it.
-	return &Daemon{cfg: cfg, opts: opts, journal: record.NewJournal(cfg.StateDir, opts.RuntimeDir, boot)}
+	return &Daemon{cfg: cfg, opts: opts, journal: record.NewJournal(cfg.StateDir, opts.RuntimeDir, boot), takeTime: takeTime}
 }
 
 // Close closes what was opened on the way.
@@ -76,7 +79,7 @@ func (d *Daemon) agent(name string) (config.Agent, error) {
 	return config.Agent{}, &UnknownAgentError{Name: name, Known: known}
 }
 
-// agents returns those with these names, or all.
+// agents returns those with these names, each once, or all.
 func (d *Daemon) agents(names []string) ([]config.Agent, error) {
 	if len(names) == 0 {
 		return d.cfg.Agents, nil
@@ -87,7 +90,9 @@ func (d *Daemon) agents(names []string) ([]config.Agent, error) {
 		if err != nil {
 			return nil, err
 		}
-		agents = append(agents, a)
+		if !slices.ContainsFunc(agents, func(b config.Agent) bool { return b.Name == name }) {
+			agents = append(agents, a)
+		}
 	}
 	return agents, nil
 }

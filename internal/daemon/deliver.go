@@ -58,9 +58,7 @@ func (d *Daemon) deliver(ctx context.Context) error {
 
 // requestRow is the row of an entry, if it has one.
 func requestRow(e record.Entry) (requestlog.Row, bool) {
-	switch e.Kind {
-	case kindRollback, kindRestart, kindFailed:
-	default:
+	if !ending(e) {
 		return requestlog.Row{}, false
 	}
 	var body entryBody
@@ -69,7 +67,7 @@ func requestRow(e record.Entry) (requestlog.Row, bool) {
 	}
 	return requestlog.Row{
 		Time: e.Time, Agent: e.Agent, Event: e.Kind, ConfigPath: body.ConfigPath,
-		Duration: time.Duration(body.DurationMS) * time.Millisecond, OK: e.Outcome == "success",
+		Duration: time.Duration(body.DurationMS) * time.Millisecond, OK: e.Outcome == outcomeSuccess,
 		OldHash: e.OldHash, NewHash: e.NewHash, Cause: e.Cause, Reason: e.Reason, Snapshot: e.Snapshot, Record: e.ID,
 	}, true
 }

@@ -204,9 +204,12 @@ func (x *examination) schedule(a config.Agent) {
 	if a.Supervisor.Child != nil {
 		hint = "a child needs `deadman watch` as a service, or `deadman run` in the foreground"
 	}
-	watched := readActor(x.d.agentDir(a.Name)).Watch
+	watch := readActor(x.d.agentDir(a.Name))
+	watched := watch.Watch
 	age := time.Since(last).Round(time.Second)
 	switch {
+	case watched && suspended(watch.Process.PID):
+		x.bad(a.Name, fmt.Sprintf("its watch, process %d, is suspended, and guards nothing", watch.Process.PID), fmt.Sprintf("kill -CONT %d, or restart the watch", watch.Process.PID))
 	case last.IsZero() && !watched:
 		x.warn(a.Name, "it has never been checked", hint)
 	case age > lateFactor*a.Period && watched && !last.IsZero():
@@ -220,6 +223,12 @@ func (x *examination) schedule(a config.Agent) {
 	default:
 		x.ok(a.Name, fmt.Sprintf("it was checked %s ago", age))
 	}
+}
+
+// suspended reports whether a signal or a debugger has stopped a process.
+func suspended(pid int) bool {
+	s, err := proc.Read(pid)
+	return err == nil && (s.State == 'T' || s.State == 't')
 }
 
 // cgroups asks whether whatever stops the agent's cgroup would stop the switch as

@@ -72,6 +72,9 @@ func collect(ctx context.Context, log *record.Log, q record.Query) ([]record.Ent
 func decision(entries []record.Entry) (record.Entry, bool) {
 	var last, alert record.Entry
 	for _, e := range entries {
+		if bodyOf(e).Step != nil {
+			continue // What happened; a person's word may be called as a deed is.
+		}
 		switch e.Kind {
 		case string(lifecycle.DoRestore):
 			last = e
@@ -106,8 +109,7 @@ func explainEntry(ctx context.Context, log *record.Log, e record.Entry) (api.Exp
 	}
 	// The end of a recovery is explained by the decision that led to it.
 	decided := e
-	switch e.Kind {
-	case kindRollback, kindRestart, kindFailed:
+	if ending(e) {
 		before := slices.DeleteFunc(slices.Clone(incident), func(other record.Entry) bool { return other.ID >= e.ID })
 		if found, ok := decision(before); ok {
 			decided = found

@@ -35,6 +35,9 @@ func (d *Daemon) RestoreTwice(ctx context.Context, agent string, crash func(know
 	return w.restore(ctx, s, true), nil
 }
 
+// SetTakeTime is for a watch that never takes a word up.
+func (d *Daemon) SetTakeTime(t time.Duration) { d.takeTime = t }
+
 // ParseCgroup is parseCgroup: the machine of a test has only one cgroup.
 var ParseCgroup = parseCgroup
 

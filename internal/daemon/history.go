@@ -100,6 +100,8 @@ func detail(body entryBody) string {
 	switch a := body.Action; {
 	case body.Detail != "":
 		return body.Detail
+	case a != nil && a.Detail != "":
+		return a.Detail
 	case a != nil && a.Would != deadman.ReasonUnset:
 		return a.Would.Rule()
 	case a != nil && a.Kind == lifecycle.DoMark:

@@ -28,11 +28,27 @@ const (
 	kindSetAside = "set-aside" // a damaged database was
 	kindChange   = "change"    // a config was captured that differs from the known good
 
-	// The end of a recovery; these are the rows of request_log.
+	// The end of a recovery; these are the rows of request_log. A person's word
+	// may be called the same: see ending.
 	kindRollback = "rollback"
 	kindRestart  = "restart"
 	kindFailed   = "failed"
 )
+
+// How a recovery ended.
+const (
+	outcomeSuccess = "success"
+	outcomeError   = "error"
+)
+
+// ending reports whether an entry is the end of a recovery.
+func ending(e record.Entry) bool {
+	switch e.Kind {
+	case kindRollback, kindRestart, kindFailed:
+		return e.Outcome == outcomeSuccess || e.Outcome == outcomeError // Else it says who asked for it.
+	}
+	return false
+}
 
 // Kinds are all kinds of entries, for `deadman explain --list`.
 func Kinds() []string {
@@ -208,41 +224,48 @@ func (j *journal) entries(step guard.Step) ([]record.Entry, error) {
 			e.OldHash, e.NewHash = oldHash(step.After), step.After.Incident.Target.Hash
 		}
 		add(e, entryBody{Action: &a})
-		if e, duration, ok := j.ending(step, a); ok {
-			if e.Kind == kindRestart {
-				j.reverted = nil // Those of a rollback before it.
-			}
-			add(e, entryBody{DurationMS: duration.Milliseconds(), ConfigPath: j.path, Reverted: j.reverted})
+		if e, body, ok := j.end(step, a); ok {
+			add(e, body)
 		}
 	}
 	return entries, failure
 }
 
-// ending is the entry for the end of a recovery, if action says that this is it.
-func (j *journal) ending(step guard.Step, a lifecycle.Action) (record.Entry, time.Duration, bool) {
+// end is the entry for the end of a recovery, if action says that this is it. In
+// one incident there may be several, one for each death that was recovered from.
+func (j *journal) end(step guard.Step, a lifecycle.Action) (record.Entry, entryBody, bool) {
 	inc := step.After.Incident
 	e := record.Entry{
-		Kind: kindRestart, Outcome: "success", Cause: inc.Cause.String(), Reason: inc.Chosen.String(),
+		Kind: kindRestart, Outcome: outcomeSuccess, Cause: inc.Cause.String(), Reason: inc.Chosen.String(),
 		Snapshot: inc.Target.Snapshot, OldHash: oldHash(step.After), NewHash: inc.Target.Hash,
 	}
+	since := inc.Since
+	if !inc.Again.IsZero() {
+		since = inc.Again
+	}
+	body := entryBody{DurationMS: step.Now.Sub(since).Milliseconds(), ConfigPath: j.path}
 	switch a.Reason {
 	case deadman.Verified, deadman.VerifiedNotReady:
-		if inc.RolledBack || inc.Chosen == deadman.RestoredByPerson || inc.Chosen == deadman.RolledBackByPerson {
-			e.Kind = kindRollback
+		replaced := step.Before.Incident.Replaced
+		switch {
+		case replaced && (inc.RolledBack || inc.Chosen == deadman.RestoredByPerson):
+			e.Kind, body.Reverted = kindRollback, j.reverted
+		case !replaced && !inc.Again.IsZero():
+			e.OldHash = e.NewHash // What was rolled back from belongs to an earlier death.
 		}
 		if (inc.Chosen == deadman.NothingStored || inc.Chosen == deadman.StartedByPerson) && step.Before.LastUp.IsZero() {
-			return e, 0, false // The first start of all is no recovery.
+			return e, body, false // The first start of all is no recovery.
 		}
 	case deadman.Exhausted:
 		if a.Kind != lifecycle.Alert {
-			return e, 0, false
+			return e, body, false
 		}
-		e.Kind, e.Outcome, e.Reason = kindFailed, "error", deadman.Exhausted.String()
-		e.NewHash = inc.Target.Hash
+		e.Kind, e.Outcome, e.Reason = kindFailed, outcomeError, deadman.Exhausted.String()
+		body.Reverted = j.reverted
 	default:
-		return e, 0, false
+		return e, body, false
 	}
-	return e, step.Now.Sub(inc.Since), true
+	return e, body, true
 }
 
 // oldHash is the config that was live when the agent died: the last one that

@@ -37,19 +37,27 @@ type BusyError struct {
 	PID   int
 	// Foreground: it was met by a Run, which does not wait.
 	Foreground bool
+	// Silent: it is a watch, and did not answer.
+	Silent bool
 }
 
 func (e *BusyError) Error() string {
+	if e.Silent {
+		return fmt.Sprintf("cannot act on %s: the watch that guards it, deadman %d, does not answer", e.Agent, e.PID)
+	}
 	if e.PID == 0 {
 		return fmt.Sprintf("cannot act on %s: another deadman has it in hand", e.Agent)
 	}
 	return fmt.Sprintf("cannot act on %s: deadman %d has it in hand", e.Agent, e.PID)
 }
 
-// Hint says how to wait, or where to look.
+// Hint says how to wait where that helps, or where to look.
 func (e *BusyError) Hint() string {
-	if e.Foreground {
+	switch {
+	case e.Foreground:
 		return "`deadman status " + e.Agent + "` says how it is; one alone can guard it, and that one is to end first"
+	case e.Silent:
+		return fmt.Sprintf("`deadman doctor` says when it made its last round; if process %d hangs or is suspended, end it and start the watch again", e.PID)
 	}
 	return "wait for it with --wait 30s"
 }

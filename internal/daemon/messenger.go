@@ -177,7 +177,9 @@ func fact(e record.Entry) notify.Fact {
 			f.Fine = true // A person has seen to it.
 		}
 	case kindRollback:
-		f.Event = notify.Rollback
+		if ending(e) {
+			f.Event = notify.Rollback
+		}
 	case kindFailed:
 		f.Event = notify.Failed
 	case string(lifecycle.Alert):
@@ -187,7 +189,7 @@ func fact(e record.Entry) notify.Fact {
 		case deadman.Exhausted: // The entry after it says so.
 		case deadman.CandidateHeld:
 			f.Event, f.Config = notify.Held, true
-		case deadman.BrokenUnderGreen, deadman.HeldVersionBack:
+		case deadman.BrokenUnderGreen, deadman.HeldVersionBack, deadman.NotCaptured:
 			f.Event, f.Config = notify.Alert, true
 		case deadman.ForeignStart:
 			f.Event = notify.ForeignStart

@@ -36,8 +36,7 @@ func (k *keeper) report() api.Agent {
 		if line := freshLine(e); line != "" {
 			r.Fresh = append(r.Fresh, line)
 		}
-		switch e.Kind {
-		case kindRollback, kindRestart, kindFailed:
+		if ending(e) {
 			r.Action = e.Kind
 			_ = r.Reason.UnmarshalText([]byte(e.Reason))
 			_ = r.Cause.UnmarshalText([]byte(e.Cause))
@@ -56,21 +55,25 @@ func freshLine(e record.Entry) string {
 	_ = json.Unmarshal(e.Body, &body)
 	var reason deadman.Reason
 	_ = reason.UnmarshalText([]byte(e.Reason))
-	switch e.Kind {
-	case kindRollback, kindRestart, kindFailed:
+	switch {
+	case ending(e):
 		line := fmt.Sprintf("%s: %s", e.Kind, reason.Rule())
 		for _, key := range body.Reverted {
 			line += "; reverted " + key
 		}
 		return line
-	case string(lifecycle.Alert):
+	case e.Kind == string(lifecycle.Alert):
 		if body.Action != nil && body.Action.Would != deadman.ReasonUnset {
 			return fmt.Sprintf("%s: %s: %s", reason, reason.Rule(), body.Action.Would.Rule())
 		}
-		return fmt.Sprintf("%s: %s", reason, reason.Rule())
-	case kindSetAside:
+		line := fmt.Sprintf("%s: %s", reason, reason.Rule())
+		if body.Action != nil && body.Action.Detail != "" {
+			line += ": " + body.Action.Detail
+		}
+		return line
+	case e.Kind == kindSetAside:
 		return body.Detail
-	case kindOutcome:
+	case e.Kind == kindOutcome:
 		if e.Outcome == "failed" && body.Detail != "" {
 			return body.Detail
 		}
@@ -182,6 +185,9 @@ func (d *Daemon) Status(ctx context.Context, names []string) (api.Report, error)
 		r := stateReport(a, s, readClock(d.cfg.StateDir))
 		r.LastCheck = d.lastCheck(a.Name)
 		r.Watched = readActor(d.agentDir(a.Name)).Watch
+		if s.Problem != "" {
+			r.Findings = append(r.Findings, s.Problem)
+		}
 		if s.Phase == deadman.PhaseUnset {
 			r.Findings = append(r.Findings, "it has never been checked")
 		}

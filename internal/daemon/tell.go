@@ -17,6 +17,7 @@ import (
 	"deadman/internal/lifecycle"
 	"deadman/internal/record"
 	"deadman/internal/snapshot"
+	"deadman/internal/validate"
 )
 
 // Arg is what a person's word needs beside its verb.
@@ -28,8 +29,13 @@ type Arg struct {
 	For time.Duration `json:"for,omitempty"`
 }
 
-// askTime is how long a live watch is given to answer.
-const askTime = 10 * time.Minute
+// askTime is how long a live watch is given to answer, and takeTime to take the
+// word up, which it does at once, whatever else it has in hand: one that does
+// not is stuck.
+const (
+	askTime  = 10 * time.Minute
+	takeTime = 10 * time.Second
+)
 
 // Tell carries a person's word (stop, start, pause, resume, accept, restore,
 // rollback) to who guards the agent, or carries it out itself, and returns how
@@ -58,6 +64,9 @@ func (d *Daemon) tell(ctx context.Context, a config.Agent, m *messenger, verb st
 			return api.Agent{}, false, busy
 		}
 		answer := d.askRaw(ctx, a, verb, arg, max(wait, askTime))
+		if answer.busy != nil {
+			return answer.Agent, false, answer.busy
+		}
 		if answer.Error != "" {
 			return answer.Agent, false, &saidError{answer.Error, answer.Hint}
 		}
@@ -124,9 +133,14 @@ func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Wor
 		if word.Verb == lifecycle.Restore && arg.Snapshot == wordLive {
 			return nil, &saidError{fmt.Sprintf("cannot restore what is live of %s: it is in place", w.agent.Name), listing(w.agent.Name)}
 		}
-		m, err := w.choose(ctx, s, arg.Snapshot)
+		m, look, err := w.choose(ctx, s, arg.Snapshot)
 		if err != nil {
 			return nil, err
+		}
+		if word.Verb == lifecycle.Accept {
+			if err := w.unfit(ctx, m, look); err != nil {
+				return nil, err
+			}
 		}
 		word.Config = lifecycle.Config{Snapshot: m.ID, Hash: m.Hash, Identity: w.identity(m)}
 	default:
@@ -135,26 +149,56 @@ func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Wor
 	return word, nil
 }
 
-// choose finds the snapshot that a person named.
-func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (snapshot.Manifest, error) {
+// choose finds the snapshot that a person named; the look is of what is live, if
+// that was meant.
+func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (m snapshot.Manifest, look *snapshot.Look, err error) {
 	switch id {
 	case "known-good":
 		if s.Known.IsZero() {
-			return snapshot.Manifest{}, noKnownGood(w.agent.Name)
+			return m, nil, noKnownGood(w.agent.Name)
 		}
-		return w.store.Load(s.Known.Snapshot)
+		m, err = w.store.Load(s.Known.Snapshot)
 	case "", wordLive:
-		look, err := snapshot.Observe(ctx, w.sets, w.limits)
-		if err != nil {
-			return snapshot.Manifest{}, err
+		if look, err = snapshot.Observe(ctx, w.sets, w.limits); err == nil {
+			m, err = w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
 		}
-		return w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
+	default:
+		if m, err = w.store.Load(id); errors.Is(err, fs.ErrNotExist) {
+			err = &saidError{err.Error(), listing(w.agent.Name)}
+		}
 	}
-	m, err := w.store.Load(id)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = &saidError{err.Error(), listing(w.agent.Name)}
+	return m, look, err
+}
+
+// unfit is why nobody can vouch for a version: it does not validate. A person
+// overrides the guards, which guess; a file that does not parse is none. The
+// user's validator is asked of what is live, which is what it may look at.
+func (w *world) unfit(ctx context.Context, m snapshot.Manifest, look *snapshot.Look) error {
+	var damage error
+	findings := validate.Syntax(w.files(m.Members, func(name string) []byte {
+		member, ok := m.Member(name)
+		if !ok || member.Type != snapshot.File {
+			return nil
+		}
+		bytes, err := w.store.ReadFile(m.ID, name)
+		damage = errors.Join(damage, err)
+		return bytes
+	}))
+	if damage != nil {
+		return damage
 	}
-	return m, err
+	if len(findings) == 0 && look != nil && len(w.agent.Validate) > 0 {
+		if finding, ok := w.validator(ctx, look); !ok && finding.Kind != validate.KindCommandUnknown {
+			findings = append(findings, finding)
+		}
+	}
+	if len(findings) == 0 {
+		return nil
+	}
+	return &saidError{
+		fmt.Sprintf("cannot accept %s of %s: it does not validate: %s", m.ID, w.agent.Name, findings[0]),
+		"accept overrides the guards, and no error in the config; mend it first",
+	}
 }
 
 // saidError is an error that a watch answered with.
@@ -170,6 +214,9 @@ type answer struct {
 	Agent api.Agent `json:"agent"`
 	Error string    `json:"error,omitempty"`
 	Hint  string    `json:"hint,omitempty"`
+
+	// busy: there was none.
+	busy *BusyError
 }
 
 // ask has a live watch do something, and returns how the agent stands then.
@@ -178,6 +225,9 @@ func (d *Daemon) ask(ctx context.Context, a config.Agent, verb string, arg Arg, 
 	if said.Error != "" {
 		said.Agent.Name = a.Name
 		said.Agent.Findings = append(said.Agent.Findings, said.Error)
+		if said.Hint != "" {
+			said.Agent.Hints = append(said.Agent.Hints, said.Hint)
+		}
 		if said.Agent.Exit == api.ExitOK {
 			said.Agent.Exit = api.ExitFailed
 		}
@@ -204,7 +254,7 @@ func (d *Daemon) askRaw(ctx context.Context, a config.Agent, verb string, arg Ar
 		return answer{Error: err.Error()}
 	}
 	ring(d.agentDir(a.Name))
-	deadline := time.Now().Add(wait)
+	deadline, take := time.Now().Add(wait), time.Now().Add(d.takeTime)
 	for {
 		text, ok, err := log.Answered(ctx, id)
 		if err != nil {
@@ -217,12 +267,21 @@ func (d *Daemon) askRaw(ctx context.Context, a config.Agent, verb string, arg Ar
 			}
 			return said
 		}
-		alive := readActor(d.agentDir(a.Name)).Watch
-		if !alive || ctx.Err() != nil || time.Now().After(deadline) {
-			if _, err := log.Withdraw(context.WithoutCancel(ctx), id); err != nil {
+		watch := readActor(d.agentDir(a.Name))
+		over := !watch.Watch || ctx.Err() != nil || time.Now().After(deadline)
+		if over || time.Now().After(take) {
+			untaken, err := log.Withdraw(context.WithoutCancel(ctx), id)
+			if err != nil {
 				return answer{Error: err.Error()}
 			}
-			return answer{Agent: api.Agent{Exit: api.ExitBusy}, Error: "cannot get an answer from the watch that guards " + a.Name}
+			if untaken && watch.Watch && ctx.Err() == nil {
+				busy := &BusyError{Agent: a.Name, PID: watch.Process.PID, Silent: true}
+				return answer{Agent: api.Agent{Exit: api.ExitBusy}, Error: busy.Error(), Hint: busy.Hint(), busy: busy}
+			}
+			if over {
+				return answer{Agent: api.Agent{Exit: api.ExitBusy}, Error: "cannot get an answer from the watch that guards " + a.Name}
+			}
+			take = deadline // It has it in hand.
 		}
 		time.Sleep(askPoll)
 	}

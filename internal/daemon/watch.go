@@ -209,7 +209,8 @@ func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened
 	}
 	defer telling.Wait()
 	defer stop(nil)
-	words := make(chan guard.Request)
+	// Taken up at once, also in the middle of a recovery: see takeTime.
+	words := make(chan guard.Request, 64)
 	go func() {
 		for {
 			select {
@@ -269,7 +270,7 @@ func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened
 			if line := freshLine(e); line != "" {
 				w.warn(k.world.agent.Name + ": " + line)
 			}
-			if e.Kind == kindRollback {
+			if e.Kind == kindRollback && ending(e) {
 				if command := undoInHand(k.world.agent.Name, k.guard.State.Incident); command != "" {
 					w.warn(k.world.agent.Name + ": to undo it: " + command)
 				}

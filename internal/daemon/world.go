@@ -220,6 +220,10 @@ func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round
 	w.noteWell(seen)
 	w.excuse(ctx, s, &seen.round, seen.process)
 	seen.round.Live = w.live(ctx, s, seen)
+	seen.round.Lost = w.lost(s, seen.round)
+	if seen.problem != nil && !errors.Is(seen.problem, snapshot.ErrUnsettled) {
+		seen.round.Problem = seen.problem.Error()
+	}
 	return seen.round, nil
 }
 
@@ -285,11 +289,7 @@ func (w *world) previous() time.Time {
 
 // tick sets the mtime of last-check: all that a healthy round writes.
 func (w *world) tick() {
-	path := filepath.Join(w.dir, "last-check")
-	now := time.Now()
-	if err := os.Chtimes(path, now, now); errors.Is(err, os.ErrNotExist) {
-		_ = os.WriteFile(path, nil, 0o600)
-	}
+	touch(filepath.Join(w.dir, "last-check"))
 }
 
 // inspect asks the supervisor.

@@ -48,6 +48,9 @@ type Action struct {
 	Cause    deadman.Cause `json:"cause,omitempty"`
 	// Considered are the rules that were asked before Reason and did not hold.
 	Considered []deadman.Reason `json:"considered,omitempty"`
+	// Detail, of an Alert, is what it is about, where the reason alone does not
+	// tell; for people alone.
+	Detail string `json:"detail,omitempty"`
 	// Would is the decision of an Alert in observe mode.
 	Would deadman.Reason `json:"would,omitempty"`
 }

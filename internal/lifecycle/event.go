@@ -83,6 +83,13 @@ type Round struct {
 
 	Live    Live   `json:"live"`
 	Version string `json:"version,omitempty"`
+	// Lost are those of the snapshots that the state names (the known good, what
+	// is live, what the process started on) which the store can no longer give
+	// back: they are gone, or damaged.
+	Lost []string `json:"lost,omitempty"`
+	// Problem is why the config could not be read, "" if it was only changing at
+	// that moment.
+	Problem string `json:"problem,omitempty"`
 	// Previous is when the round before this one ended, zero if unknown. It is
 	// what says how long a version was on disk under a healthy process,
 	// although healthy rounds are not saved.

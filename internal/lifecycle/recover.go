@@ -19,6 +19,9 @@ func (m *machine) die(why deadman.Reason) {
 			inc.Failed, inc.Unjudged = inc.Target.Identity, true
 		}
 	}
+	if inc.Verified {
+		inc.Again = m.now
+	}
 	inc.Why = why
 	if m.policy.Observe {
 		m.enter(deadman.Dead)
@@ -103,8 +106,11 @@ func (m *machine) kept(o Outcome) {
 		inc.Original = live // Until that is stored, nothing of ours is there.
 	}
 	// The cause is that of the death; later looks within the incident see what
-	// we have put there. An outside cause is news at any time.
-	if cause := m.causeOf(live, o.Causes); inc.Cause == deadman.CauseUnset || cause.Outside() {
+	// we have put there. An outside cause is news at any time, and so is another
+	// config where nothing was found before: the first look may have been at a
+	// person's word, and at no death.
+	news := inc.Cause == deadman.NoCause && !fix && !inc.Target.IsZero() && live.Identity != inc.Target.Identity
+	if cause := m.causeOf(live, o.Causes); inc.Cause == deadman.CauseUnset || cause.Outside() || news {
 		inc.Cause = cause
 	}
 	if m.demote(o) {
@@ -296,7 +302,7 @@ func (m *machine) restored(done Action, o Outcome) {
 	inc := &m.Incident
 	switch {
 	case o.OK:
-		inc.Half = false
+		inc.Half, inc.Replaced = false, true
 		if o.Live.Hash != "" {
 			// With preserved values spliced in, the bytes are not the
 			// snapshot's; the identity is.

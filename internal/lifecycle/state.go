@@ -35,6 +35,8 @@ type State struct {
 	// Seen is the live config at the last round that was saved.
 	Seen  Seen  `json:"seen,omitzero"`
 	Known Known `json:"known,omitzero"`
+	// Problem is why the live config cannot be read, "" if it can.
+	Problem string `json:"problem,omitempty"`
 	// Barred are identities that failed to verify in an exhausted incident.
 	Barred []string `json:"barred,omitempty"`
 	// LastUp and LastReady are when it last served and when it last was ready;
@@ -175,6 +177,8 @@ type Incident struct {
 	Target     Live           `json:"target,omitzero"`
 	Chosen     deadman.Reason `json:"chosen,omitempty"`
 	RolledBack bool           `json:"rolled_back,omitempty"`
+	// Replaced: a restore has put Target there since a start was last verified.
+	Replaced bool `json:"replaced,omitempty"`
 	// Hindered: an outside cause held when the start in hand was decided on.
 	Hindered bool `json:"hindered,omitempty"`
 	// Due: Target waits only for the deadline.
@@ -187,6 +191,8 @@ type Incident struct {
 	Raced int `json:"raced,omitempty"`
 	// Verified: a start on Target was verified in this incident.
 	Verified bool `json:"verified,omitempty"`
+	// Again is the last death after such a start.
+	Again time.Time `json:"again,omitzero"`
 	// Tried are identities that did not verify and are not tried again.
 	Tried []string `json:"tried,omitempty"`
 	// Failed is the identity of the last start that failed, Unjudged that it is

@@ -96,21 +96,23 @@ func (m *machine) note(reason deadman.Reason) {
 // saidMax bounds the memory of findings.
 const saidMax = 32
 
-// say alerts once for each subject, outside an incident.
-func (m *machine) say(reason deadman.Reason, subject string) {
-	m.sayOf(deadman.CauseUnset, reason, subject)
+// say alerts once for each subject, outside an incident. It reports whether it
+// did.
+func (m *machine) say(reason deadman.Reason, subject string) bool {
+	return m.sayOf(deadman.CauseUnset, reason, subject)
 }
 
-func (m *machine) sayOf(cause deadman.Cause, reason deadman.Reason, subject string) {
+func (m *machine) sayOf(cause deadman.Cause, reason deadman.Reason, subject string) bool {
 	key := reason.String() + " " + subject
 	if slices.Contains(m.Said, key) {
-		return
+		return false
 	}
 	m.Said = append(m.Said, key)
 	if len(m.Said) > saidMax {
 		m.Said = slices.Clone(m.Said[len(m.Said)-saidMax:])
 	}
 	m.actions = append(m.actions, Action{Kind: Alert, Reason: reason, Cause: cause, Snapshot: m.Seen.Snapshot})
+	return true
 }
 
 // enter is the only place where the phase changes. A deadline belongs to a
@@ -224,7 +226,7 @@ func (m *machine) becomeVerifying() {
 
 func (m *machine) becomeProbation(outcome deadman.Reason) {
 	m.enter(deadman.Probation)
-	m.Incident.Verified = true
+	m.Incident.Verified, m.Incident.Replaced = true, false
 	m.Incident.NewBoot = false
 	if outcome == deadman.VerifiedNotReady {
 		m.tell(outcome)
@@ -279,6 +281,9 @@ func (m *machine) captured(o Outcome) {
 	}
 	if o.Live.Hash != m.Seen.Hash {
 		return // It changed under our hands; the next round sees that.
+	}
+	if m.Known.Hash == m.Seen.Hash && m.Known.Snapshot != o.Snapshot {
+		m.unknow() // Its bytes, but it is gone with its proofs.
 	}
 	m.Seen.Snapshot = o.Snapshot
 	if m.Life.On.Hash == m.Seen.Hash {

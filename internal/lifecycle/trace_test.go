@@ -268,6 +268,9 @@ func (tr *trace) answer(line string, actions []lifecycle.Action) string {
 		if a.Evidence != "" {
 			fmt.Fprintf(&b, " (%s)", a.Evidence)
 		}
+		if a.Detail != "" {
+			fmt.Fprintf(&b, " (%s)", a.Detail)
+		}
 		b.WriteString("\n")
 	}
 	return b.String()
@@ -381,6 +384,13 @@ func (tr *trace) setRound(args []string) error {
 			r.Live.Unreadable = value != "no"
 		case "unsettled":
 			r.Live.Settled = false
+		case "lost":
+			r.Lost = nil
+			if value != "no" {
+				r.Lost = strings.Split(value, ",")
+			}
+		case "problem":
+			r.Problem = value
 		case "bad":
 			r.Live.Bad = true
 		case "clock-set":
@@ -432,17 +442,20 @@ func causes(list string) ([]deadman.Cause, error) {
 }
 
 // outcome reads `ok live=B shelf=A,OLD causes=... pid=2`. The deed is the one
-// in hand.
+// in hand. again: the store had lost the bytes and has a new snapshot of them.
 func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 	p := tr.state.Pending
 	o := &lifecycle.Outcome{Kind: p.Kind, Attempt: p.Attempt, Wall: tr.now, Boot: tr.round.Boot, Version: tr.round.Version}
 	o.Live = tr.round.Live
+	again := ""
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
 		switch key {
 		case "ok":
 			o.OK = true
 		case "failed":
+		case "again":
+			again = "-2"
 		case "live":
 			o.Live = live(value)
 			o.Live.Changed, o.Live.Written = tr.round.Live.Changed, tr.round.Live.Written
@@ -502,7 +515,7 @@ func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 		o.Live.Snapshot = "" // Not stored.
 		tr.round.Live = o.Live
 	case o.Kind == lifecycle.DoCapture || o.Kind == lifecycle.DoKeep:
-		o.Snapshot = strings.ToLower(strings.TrimPrefix(o.Live.Hash, "hash-"))
+		o.Snapshot = strings.ToLower(strings.TrimPrefix(o.Live.Hash, "hash-")) + again
 		if o.Kind == lifecycle.DoKeep {
 			tr.round.Live = o.Live
 			tr.round.Live.Snapshot = ""

@@ -167,8 +167,12 @@ func (m *machine) noteLife(r Round) {
 func (m *machine) noteConfig(r Round, unready bool) {
 	live := r.Live
 	if live.Unreadable {
+		if r.Problem != "" {
+			m.Problem = r.Problem
+		}
 		return
 	}
+	m.Problem = ""
 	live.Changed = time.Time{}
 	if live.Hash == m.Seen.Hash {
 		live.Snapshot = m.Seen.Snapshot
@@ -382,6 +386,7 @@ func (m *machine) up(r Round) {
 		}
 		m.enter(deadman.Probation)
 	}
+	m.lose(r)
 	if !r.Live.Unreadable && m.Seen.Snapshot == "" {
 		m.do(Action{Kind: DoCapture, Reason: deadman.NewBytes})
 		return
@@ -397,6 +402,31 @@ func (m *machine) up(r Round) {
 		m.close()
 	}
 }
+
+// lose notices that the store has lost what the state relies on. What is live is
+// captured anew, which mends a damaged copy of it. A known good that this cannot
+// bring back is none: another one has to be found by the rule of proof, and not
+// at the next death. Within an incident that waits: the target is chosen.
+func (m *machine) lose(r Round) {
+	if m.Incident.Open() || len(r.Lost) == 0 {
+		return
+	}
+	if slices.Contains(r.Lost, m.Known.Snapshot) {
+		m.say(deadman.KnownGoodLost, m.Known.Snapshot)
+		if r.Live.Hash != m.Known.Hash {
+			m.unknow()
+		}
+	}
+	for _, at := range []*string{&m.Life.On.Snapshot, &m.Seen.Snapshot} {
+		if slices.Contains(r.Lost, *at) {
+			*at = ""
+		}
+	}
+}
+
+// unknow forgets a known good that is lost. This life may prove again what it
+// has proven.
+func (m *machine) unknow() { m.Known, m.Life.Proven = Known{}, false }
 
 // noteServing keeps the books of a round that serves.
 func (m *machine) noteServing(r Round) {
@@ -449,6 +479,9 @@ func (m *machine) noteServing(r Round) {
 
 // sayFindings tells once what needs no act.
 func (m *machine) sayFindings(r Round) {
+	if m.Problem != "" && m.say(deadman.NotCaptured, m.Problem) {
+		m.actions[len(m.actions)-1].Detail = m.Problem
+	}
 	seen := m.Seen
 	switch {
 	case seen.Valid == deadman.Unhealthy:

@@ -193,9 +193,13 @@ func (s *Store) newID(now time.Time, hash string) string {
 	return id
 }
 
-// sweep removes what a crash left unfinished. The caller holds the agent's
+// sweep removes what a crash left unfinished, and makes the directory if somebody
+// has removed it since Open. The caller holds the agent's
 // lock, so nobody is in the middle of it.
 func (s *Store) sweep() error {
+	if err := s.root.Mkdir(snapshots, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cannot make the directory of snapshots: %w", err)
+	}
 	names, err := s.names()
 	if err != nil {
 		return err

@@ -104,6 +104,21 @@ func (s *Store) List() ([]Manifest, error) {
 	return list, errors.Join(broken...)
 }
 
+// Has reports whether the store has this snapshot, as far as its name tells: what
+// can be asked in every round. Only Verify reads its bytes.
+func (s *Store) Has(id string) bool {
+	_, err := os.Lstat(filepath.Join(s.dir, manifestOf(id)))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// Moved reports whether the directory that was opened is no longer what is at its
+// path: it was removed, or another one is there.
+func (s *Store) Moved() bool {
+	held, err := s.root.Stat(".")
+	there, thereErr := os.Stat(s.dir)
+	return errors.Is(thereErr, fs.ErrNotExist) || err == nil && thereErr == nil && !os.SameFile(held, there)
+}
+
 // Load returns the manifest of the snapshot with this id, or with the only id
 // that begins so. The error wraps fs.ErrNotExist when there is none.
 func (s *Store) Load(id string) (Manifest, error) {
@@ -247,9 +262,9 @@ func (s *Store) manifest(id string) (Manifest, error) {
 	m, err := ParseManifest(b)
 	switch {
 	case err != nil:
-		return Manifest{}, fmt.Errorf("cannot read snapshot %s of %s: %w", id, s.agent, err)
+		return Manifest{}, fmt.Errorf("cannot read snapshot %s of %s: %w: %w", id, s.agent, ErrDamaged, err)
 	case m.ID != id:
-		return Manifest{}, fmt.Errorf("cannot read snapshot %s of %s: its manifest is that of %s", id, s.agent, m.ID)
+		return Manifest{}, fmt.Errorf("cannot read snapshot %s of %s: %w: its manifest is that of %s", id, s.agent, ErrDamaged, m.ID)
 	}
 	return m, nil
 }

@@ -201,7 +201,7 @@ func (c *Child) ended(p deadman.Process) string {
 // whole table of processes.
 func (c *Child) Family(ctx context.Context) ([]deadman.Process, error) {
 	s, _ := c.settled(ctx)
-	members, err := c.family(s).look()
+	members, err := c.family(s).lookAt(c.CheckPort)
 	return processes(members), errors.Join(err, ctx.Err())
 }
 
@@ -353,6 +353,10 @@ func (c *Child) Stop(ctx context.Context) (StopReport, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && c.Known.Process.IsZero() {
 		return StopReport{}, err
 	}
-	killed, left, err := terminate(ctx, c.family(s), c.KillDelay, deadman.Process{})
+	f := c.family(s)
+	if _, err := f.lookAt(c.CheckPort); err != nil {
+		return StopReport{}, err
+	}
+	killed, left, err := terminate(ctx, f, c.KillDelay, deadman.Process{})
 	return report(killed, left, c.CheckPort), err
 }

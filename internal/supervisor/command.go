@@ -59,7 +59,10 @@ func (c *Command) port() int {
 // another user (unless root wrote it), and not younger than the file. A younger
 // one that is also another program than the agent was means a stale file, Gone; if
 // the program was never seen it is Obscured, since the clock may have been set.
-// So is a file that names no process at all.
+// So is a file that names no process at all, or one that may well not be the agent:
+// another program than it was and no relation of it, that does not hold CheckPort, or
+// was there before it; or, of an agent never seen before, any while another process
+// holds that port.
 //
 // A port: whoever listens on it. If a program was recorded, and the listener is
 // another one and no relation of the agent's, it is Obscured.
@@ -80,7 +83,7 @@ func (c *Command) Inspect(ctx context.Context) (Inspection, error) {
 // Family returns all processes of the agent that live, oldest first. It reads the
 // whole table of processes.
 func (c *Command) Family(ctx context.Context) ([]deadman.Process, error) {
-	members, err := c.family().look()
+	members, err := c.family().lookAt(c.port())
 	return processes(members), errors.Join(err, ctx.Err())
 }
 
@@ -264,7 +267,7 @@ func (c *Command) Started(ctx context.Context, attempt string) (deadman.Process,
 // is not there is no error.
 func (c *Command) Stop(ctx context.Context) (StopReport, error) {
 	f := c.family()
-	members, err := f.look()
+	members, err := f.lookAt(c.port())
 	if err != nil {
 		return StopReport{}, err
 	}

@@ -140,6 +140,94 @@ func TestStrangerInThePIDFile(t *testing.T) {
 	}
 }
 
+// A forged pid file, of the same user and as new as can be, gets nobody stopped:
+// not beside the agent that is known, not after its death, and not when the agent
+// holds its port and has never been seen before.
+func TestForgedPIDFile(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	bystander := exec.Command("sleep", "60")
+	if err := bystander.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bystander.Process.Kill(); _ = bystander.Wait() })
+	stranger, err := proc.Look(bystander.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := spawn(t, "-port", fmt.Sprint(port))
+	eventually(t, "the agent is up", func() bool { return listens(port) })
+	c := command(t.TempDir(), supervisor.Known{})
+	c.PIDFile, c.CheckPort, c.StartArgv = t.TempDir()+"/agent.pid", port, []string{"true"}
+	name := func(p deadman.Process) {
+		t.Helper()
+		if err := os.WriteFile(c.PIDFile, []byte(fmt.Sprint(p.PID)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	name(stranger)
+	if got := inspect(t, c); got.Presence != deadman.Obscured || !strings.Contains(got.Detail, fmt.Sprintf("port %d is held by process %d", port, agent.PID)) {
+		t.Errorf("never seen: %+v", got)
+	}
+	name(agent)
+	c.Known = knownOf(t, c, "")
+	if c.Known.Process != agent {
+		t.Fatalf("known: %+v", c.Known)
+	}
+	name(stranger)
+	if got := inspect(t, c); got.Presence != deadman.Running || got.Process != agent {
+		t.Errorf("beside it: %+v", got)
+	}
+	if r := stop(t, c); len(r.Survivors) > 0 || !r.PortFree || proc.Alive(agent) != deadman.Gone {
+		t.Errorf("stop: %+v", r)
+	}
+	if got := inspect(t, c); got.Presence != deadman.Obscured || got.Process != stranger {
+		t.Errorf("after its death: %+v", got)
+	}
+	stop(t, c)
+	c.CheckPort = 0
+	if got := inspect(t, c); got.Presence != deadman.Obscured || !strings.Contains(got.Detail, "was there before") {
+		t.Errorf("without a port: %+v", got)
+	}
+	if proc.Alive(stranger) != deadman.Running {
+		t.Fatal("the bystander was stopped")
+	}
+
+	// Somebody starts it by hand, with other arguments.
+	again := spawn(t, "-port", fmt.Sprint(port), "-stubborn")
+	eventually(t, "the agent is up again", func() bool { return listens(port) })
+	name(again)
+	for _, c.CheckPort = range []int{port, 0} {
+		if got := inspect(t, c); got.Presence != deadman.Running || got.Process != again {
+			t.Errorf("by hand, check port %d: %+v", c.CheckPort, got)
+		}
+	}
+}
+
+// An orphan that a child of the agent left in another session, with another
+// environment, is told by the socket that it shares with the agent.
+func TestOrphanThatSharesTheSocket(t *testing.T) {
+	t.Parallel()
+	for name, dies := range map[string]bool{"the agent hangs": false, "the agent is dead": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, port := t.TempDir(), freePort(t)
+			c := command(dir, supervisor.Known{})
+			c.PIDFile, c.CheckPort = dir+"/up", port
+			c.StartArgv = []string{self(t), "agent", "-daemonize", "-port", fmt.Sprint(port), "-pid-file", c.PIDFile, "-stubborn", "-orphan", "-unmarked", "-twice"}
+			p := start(t, c, token(t, "one"))
+			if dies {
+				c.Known = knownOf(t, c, token(t, "one"))
+				killOrphaning(t, p, port)
+			}
+			if r := stop(t, c); len(r.Survivors) > 0 || !r.PortFree {
+				t.Errorf("stop: %+v", r)
+			}
+		})
+	}
+}
+
 func TestArgvIdentity(t *testing.T) {
 	t.Parallel()
 	mark := t.TempDir() + "/up"

@@ -84,6 +84,49 @@ func (f *family) look() ([]proc.Stat, error) {
 	return members, nil
 }
 
+// lookAt is look, and finds also who shares a listening socket of port with one of
+// the family: a socket is inherited, or given away on purpose. So is an orphan told
+// that a child of the agent left in a session and with an environment of its own.
+func (f *family) lookAt(port int) ([]proc.Stat, error) {
+	members, err := f.look()
+	if err != nil || len(members) == 0 {
+		return members, err
+	}
+	sockets, _ := listening(port)
+	found := false
+	for _, socket := range sockets {
+		holders, _ := proc.Holders([]proc.Socket{socket})
+		has := func(some []proc.Stat, p deadman.Process) bool {
+			return slices.ContainsFunc(some, func(s proc.Stat) bool { return s.Process == p })
+		}
+		if !slices.ContainsFunc(holders, func(h proc.Stat) bool { return has(members, h.Process) }) {
+			continue
+		}
+		for _, h := range holders {
+			// Who is above the agent may have opened the socket for it: an init, or
+			// a manager.
+			if !has(members, h.Process) && h.PID != 1 && h.PID != os.Getpid() && !above(h, members) {
+				f.heads, found = append(f.heads, h.Process), true
+			}
+		}
+	}
+	if !found {
+		return members, nil
+	}
+	return f.look()
+}
+
+// above reports whether one of members descends from s.
+func above(s proc.Stat, members []proc.Stat) bool {
+	table, err := proc.Scan()
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(table.Descendants(s.PID), func(d proc.Stat) bool {
+		return slices.ContainsFunc(members, func(m proc.Stat) bool { return m.Process == d.Process })
+	})
+}
+
 func processes(some []proc.Stat) []deadman.Process {
 	var out []deadman.Process
 	for _, s := range some {

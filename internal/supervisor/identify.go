@@ -55,13 +55,67 @@ func (c *Command) byPIDFile() Inspection {
 		return obscured(p, "the pid file names process %d, of another user than wrote it", p.PID)
 	}
 	seen := running(p, "")
-	if age := proc.Uptime() - p.Start; note.age-age < writeSlack || seen.Program != "" && seen.Program == c.Known.Program {
+	another := c.Known.Program != "" && seen.Program != "" && seen.Program != c.Known.Program
+	switch age := proc.Uptime() - p.Start; {
+	case seen.Program != "" && seen.Program == c.Known.Program:
 		return seen
-	}
-	if c.Known.Program != "" && seen.Program != "" {
+	case note.age-age >= writeSlack && another:
 		return gone(fmt.Sprintf("the pid file is stale: process %d is younger and another program", p.PID))
+	case note.age-age >= writeSlack:
+		return obscured(p, "process %d is younger than the pid file that names it", p.PID)
 	}
-	return obscured(p, "process %d is younger than the pid file that names it", p.PID)
+	if doubt := c.doubt(p, another); doubt != "" {
+		return obscured(p, "the pid file names process %d (%s), which may not be the agent: %s", p.PID, nameOf(p.PID), doubt)
+	}
+	return seen
+}
+
+// doubt says what speaks against p, which the pid file names, being the agent; ""
+// if nothing does. The file is the agent's to write, so what it says is checked
+// where it can be: against the port that the checks ask, and what is known of the
+// agent's life before. another: p is another program than that was, which by itself
+// says little, because somebody may have started it with other arguments.
+func (c *Command) doubt(p deadman.Process, another bool) string {
+	known := c.Known.Process
+	if known.IsZero() && c.Known.Attempt != "" {
+		return "" // We are starting it.
+	}
+	if !another && !known.IsZero() {
+		return ""
+	}
+	sockets, err := listening(c.CheckPort)
+	if holds, _ := proc.Holds(p.PID, sockets); holds {
+		return ""
+	}
+	if related(newFamily(c.Known), p) {
+		return ""
+	}
+	holders, _ := proc.Holders(sockets)
+	for _, h := range holders {
+		// Pid 1 holds it for others.
+		if h.PID == 1 || related(newFamily(Known{}, p), h.Process) || related(newFamily(Known{}, h.Process), p) {
+			return ""
+		}
+	}
+	switch {
+	case len(holders) > 0:
+		return fmt.Sprintf("port %d is held by process %d (%s)", c.CheckPort, holders[0].PID, holders[0].Comm)
+	case known.IsZero():
+		return ""
+	case proc.Alive(known) == deadman.Running:
+		return fmt.Sprintf("it is another program, and process %d, which was the agent, lives", known.PID)
+	case known.Boot == p.Boot && p.Start < known.Start:
+		return "it is another program, and was there before the agent"
+	case c.CheckPort != 0 && err == nil && len(sockets) == 0:
+		return fmt.Sprintf("it is another program, and nobody listens on port %d", c.CheckPort)
+	}
+	return ""
+}
+
+// related reports whether p is of a family.
+func related(f *family, p deadman.Process) bool {
+	members, err := f.look()
+	return err == nil && slices.ContainsFunc(members, func(s proc.Stat) bool { return s.Process == p })
 }
 
 // pidNote is what a pid file says.
@@ -149,8 +203,7 @@ func (c *Command) byPort() Inspection {
 	if c.Known.Program == "" || seen.Program == c.Known.Program {
 		return seen
 	}
-	related, err := newFamily(c.Known).look()
-	if err == nil && slices.ContainsFunc(related, func(s proc.Stat) bool { return s.Process == p }) {
+	if related(newFamily(c.Known), p) {
 		return seen
 	}
 	return obscured(p, "port %d is held by process %d (%s), another program than the agent was", c.Port, p.PID, nameOf(p.PID))

@@ -58,6 +58,7 @@ func agent(args []string) int {
 	stubborn := f.Bool("stubborn", false, "ignore SIGTERM")
 	orphan := f.Bool("orphan", false, "have a child in a session of its own that keeps the port")
 	unmarked := f.Bool("unmarked", false, "give the child an empty environment")
+	twice := f.Bool("twice", false, "have that child made by one that ends")
 	worker := f.Bool("worker", false, "have a child with the same arguments")
 	daemonize := f.Bool("daemonize", false, "go on in a detached process")
 	broken := f.String("broken", "", "end at once with status 3 if that file is there")
@@ -84,6 +85,9 @@ func agent(args []string) int {
 			}
 		}
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if *fd != 0 {
+			cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(*fd), "socket")}
+		}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if cmd.Start() != nil {
 			return 9
@@ -103,12 +107,15 @@ func agent(args []string) int {
 	}
 	if *orphan {
 		cmd := exec.Command(self, "agent", "-fd", "3")
+		if *twice {
+			cmd.Args = append(cmd.Args, "-daemonize")
+		}
 		cmd.ExtraFiles = []*os.File{socket}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if *unmarked {
 			cmd.Env = []string{"A=B"}
 		}
-		if cmd.Start() != nil {
+		if cmd.Start() != nil || *twice && cmd.Wait() != nil {
 			return 7
 		}
 	}

@@ -292,7 +292,7 @@ func (o *Owned) Stop(ctx context.Context) (StopReport, error) {
 	}
 	f := newFamily(o.Known, seen.Process)
 	// Looked at before anybody ends, so that orphans are known.
-	if _, err := f.look(); err != nil {
+	if _, err := f.lookAt(o.CheckPort); err != nil {
 		return StopReport{}, err
 	}
 	h := o.hand()
