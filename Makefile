@@ -10,6 +10,7 @@ FUZZTIME   ?= 1m
 # REQUIRE=systemd: a machine that cannot run that suite fails it (.ci/run).
 REQUIRE    ?=
 INCIDENTS  ?=
+HISTORIES  ?= 1000000
 BENCHTIME  ?= 1s
 BENCHCOUNT ?= 1
 
@@ -56,6 +57,11 @@ test-openclaw: test-deps ## the suite against a real OpenClaw gateway from npm; 
 .PHONY: test-systemd
 test-systemd: test-deps ## the suite against a real systemd, in systemd-nspawn; skipped where that cannot be
 	DEADMAN_RUN=systemd DEADMAN_REQUIRE="$(REQUIRE)" $(GO) test -count=1 -v ./internal/simtest/systemd
+
+.PHONY: sim
+sim: ## simulated histories (HISTORIES=1000000), and every planted fault
+	$(GO) test -count=1 -timeout 60m -v -run '^TestHistories$$' ./internal/simtest/sim -histories $(HISTORIES)
+	DEADMAN_RUN=sim $(GO) test -count=1 -timeout 30m -v -run '^TestFaults$$' ./internal/simtest/sim
 
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
