@@ -55,7 +55,7 @@ func failed(err error) lifecycle.Outcome { return lifecycle.Outcome{Detail: err.
 
 // capture stores the live config as a candidate.
 func (w *world) capture(ctx context.Context, s lifecycle.State) lifecycle.Outcome {
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	look, err := w.observe(ctx)
 	if err != nil {
 		return failed(err)
 	}
@@ -179,7 +179,7 @@ func (w *world) stop(ctx context.Context) lifecycle.Outcome {
 // keep stores the live config as a suspect, and looks at what a decision needs.
 func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcome) {
 	o = lifecycle.Outcome{Version: w.version(ctx), Boot: w.boot}
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	look, err := w.observe(ctx)
 	found := w.causes(ctx, s, look, o.Version)
 	// What is looked for has time while the rest is done.
 	defer func() {
@@ -319,7 +319,7 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	if err != nil {
 		return nil, err
 	}
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	look, err := w.observe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -380,7 +380,7 @@ func workTree(dir string) (string, bool) {
 
 // liveNow is the live config as it is, for an outcome.
 func (w *world) liveNow(ctx context.Context, s lifecycle.State) lifecycle.Live {
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	look, err := w.observe(ctx)
 	if err != nil {
 		return lifecycle.Live{Unreadable: true}
 	}

@@ -216,6 +216,10 @@ func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round
 	if ctx.Err() != nil {
 		return seen.round, ctx.Err()
 	}
+	if seen.problem == nil && inodes(seen.look) != s.Seen.Inodes {
+		// Where nothing has moved, that was asked before.
+		seen.problem = w.placed(seen.look)
+	}
 	w.last = seen.observed
 	w.noteWell(seen)
 	w.excuse(ctx, s, &seen.round, seen.process)
@@ -251,6 +255,36 @@ func (w *world) see(ctx context.Context) sight {
 		}
 	}
 	return seen
+}
+
+// observe looks at the live config, for a deed. What it returns is of the
+// directories that the config has always been in.
+func (w *world) observe(ctx context.Context) (*snapshot.Look, error) {
+	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	if err == nil {
+		err = w.placed(look)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return look, nil
+}
+
+// placed returns an error if a directory that look was taken of is not, by way
+// of a link, where it was when the known good was stored. Whoever owns its
+// parent can have planted that link, and nothing of what it leads to may be
+// stored as the agent's, far less replaced; `accept` says that it is meant. The
+// first look of all is believed.
+func (w *world) placed(look *snapshot.Look) error {
+	dirs := slices.Concat(look.Roots, look.Follows)
+	if !slices.ContainsFunc(dirs, snapshot.RootID.Linked) {
+		return nil
+	}
+	was, err := w.store.Anchor()
+	if err != nil {
+		return err
+	}
+	return snapshot.Astray(dirs, was)
 }
 
 // holding are the directories that hold members, beside the roots.

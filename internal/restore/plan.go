@@ -33,7 +33,10 @@ type Plan struct {
 	Sets []snapshot.Set `json:"sets"`
 	Was  []snapshot.Set `json:"was"`
 	// Roots are the root directories as they were when the plan was made.
-	Roots    []snapshot.RootID `json:"roots"`
+	Roots []snapshot.RootID `json:"roots"`
+	// Follows are the directories outside of them that links lead into and the
+	// plan changes.
+	Follows  []snapshot.RootID `json:"follows,omitempty"`
 	Reverts  []Revert          `json:"reverts,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
 	stateDir string            // where splices were saved; "" before Save

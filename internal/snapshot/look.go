@@ -21,6 +21,8 @@ type Look struct {
 	Members []Member
 	// Roots are in the order of the sets.
 	Roots []RootID
+	// Follows are the directories of Set.Follow that a link of the set led into.
+	Follows []RootID
 	// Missing are the names (label and path) that Files spells out and that do
 	// not exist, sorted.
 	Missing []string

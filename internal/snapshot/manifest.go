@@ -43,9 +43,11 @@ type Manifest struct {
 	Cured   int      `json:"cured,omitempty"`
 	History []Change `json:"history,omitempty"`
 	Proofs  []Proof  `json:"proofs,omitempty"`
-	// Sets are the patterns that were in force, Roots what the roots were.
-	Sets  []Set    `json:"sets"`
-	Roots []RootID `json:"roots"`
+	// Sets are the patterns that were in force, Roots what the roots were, and
+	// Follows the directories outside that links led into.
+	Sets    []Set    `json:"sets"`
+	Roots   []RootID `json:"roots"`
+	Follows []RootID `json:"follows,omitempty"`
 	// Members are sorted by Name.
 	Members []Member `json:"members"`
 }

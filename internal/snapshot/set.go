@@ -47,8 +47,11 @@ type Set struct {
 // that was moved away and replaced has another inode, which is a change and
 // not an empty config.
 type RootID struct {
-	Label  string `json:"label,omitempty"`
+	Label string `json:"label,omitempty"`
+	// Path is as configured, Real the same without links. Real is empty in what
+	// earlier versions have recorded.
 	Path   string `json:"path"`
+	Real   string `json:"real,omitempty"`
 	Device uint64 `json:"device"`
 	Inode  uint64 `json:"inode"`
 	// Mode (07777), UID and GID are for making the root anew where it is gone;

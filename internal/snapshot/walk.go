@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -34,7 +33,7 @@ type observer struct {
 
 	// of the set in hand
 	in       *Set
-	physical string // of in.Root; "" until a relative link is met
+	physical string // of in.Root
 	follows  []follow
 }
 
@@ -60,45 +59,21 @@ func (d *directory) join(name string) string { return path.Join(d.path, name) }
 
 // set reads one set.
 func (o *observer) set(s *Set) error {
-	o.in, o.physical, o.follows = s, "", nil
+	o.in, o.follows = s, nil
 	defer func() {
 		for _, f := range o.follows {
 			f.root.Close()
 		}
 	}()
-	root, st, err := openRoot(s.Root)
+	root, id, st, err := openRoot(s.Root)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	o.look.Roots = append(o.look.Roots, RootID{
-		Label: s.Label, Path: s.Root, Device: st.device, Inode: st.inode, Mode: st.mode, UID: st.uid, GID: st.gid,
-	})
+	id.Label, o.physical = s.Label, id.Real
+	o.look.Roots = append(o.look.Roots, id)
 	o.renamed(st)
 	return o.walk(&directory{root: root, owner: st.uid, is: st, captured: true}, s.start())
-}
-
-// openRoot opens a directory that the user has configured. The "/." makes the
-// kernel insist on a directory before it opens anything: opening a FIFO that
-// was put in its place would wait for ever.
-func openRoot(name string) (*os.Root, stamp, error) {
-	root, err := os.OpenRoot(strings.TrimRight(name, "/") + "/.")
-	if err != nil {
-		why := Unreadable
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			why = RootMissing
-		case errors.Is(err, syscall.ENOTDIR):
-			why = RootNotDir
-		}
-		return nil, stamp{}, &RefusedError{Path: name, Why: why, Err: err}
-	}
-	info, err := root.Stat(".")
-	if err != nil {
-		root.Close()
-		return nil, stamp{}, &RefusedError{Path: name, Why: Unreadable, Err: err}
-	}
-	return root, stampOf(info), nil
 }
 
 // walk reads what the patterns match in d and beneath it.
@@ -213,7 +188,7 @@ func (o *observer) enter(sub *directory, root *os.Root, name string, info fs.Fil
 		return o.refuse(sub, "", TooDeep, nil)
 	}
 	var err error
-	if sub.root, err = root.OpenRoot(name + "/."); err != nil { // "/.": see openRoot
+	if sub.root, err = root.OpenRoot(name + "/."); err != nil { // "/.": a FIFO is refused, not waited for
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return ErrUnsettled
 		}
