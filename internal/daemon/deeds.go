@@ -108,7 +108,7 @@ func (w *world) promote(s lifecycle.State) lifecycle.Outcome {
 			return failed(err)
 		}
 	}
-	if err := w.store.SetKnownGood(m.ID, p.Provisional); err != nil {
+	if err := w.good(m, p.Provisional); err != nil {
 		return failed(err)
 	}
 	return lifecycle.Outcome{
@@ -143,7 +143,10 @@ func (w *world) mark(s lifecycle.State) lifecycle.Outcome {
 	var err error
 	if p.Reason == deadman.KnownGoodDemoted {
 		if err = w.store.Mark(p.Snapshot, change); err == nil && s.Known.Snapshot != "" {
-			err = w.store.SetKnownGood(s.Known.Snapshot, false)
+			var known snapshot.Manifest
+			if known, err = w.store.Load(s.Known.Snapshot); err == nil {
+				err = w.good(known, false)
+			}
 		}
 	} else {
 		_, err = w.store.Blame(p.Snapshot, change)

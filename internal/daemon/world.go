@@ -89,7 +89,10 @@ type memo struct {
 	// Served: Known.Members were looked at after the process had answered, when
 	// it has its workers.
 	Served bool `json:"served,omitempty"`
-	Well   well `json:"well,omitzero"`
+	// Dirs are the directories of the known good, by set; nil if nobody has
+	// looked.
+	Dirs map[string]map[string]bool `json:"dirs,omitempty"`
+	Well well                       `json:"well,omitzero"`
 }
 
 // newWorld builds the world of an agent. It touches nothing but the agent's
@@ -110,7 +113,42 @@ func (d *Daemon) newWorld(a config.Agent) (*world, error) {
 	w.memo = readMemo(w.dir)
 	w.sup, w.known = newSupervisor(a, w.dir)
 	*w.known = w.memo.Known
+	if w.memo.Dirs == nil {
+		if good, ok, err := w.store.KnownGood(); err == nil && ok {
+			w.memo.Dirs = goodDirs(w.sets, good)
+		}
+	}
+	w.expect(w.memo.Dirs)
 	return w, nil
+}
+
+// goodDirs are the directories that the known good has, by the labels of the sets.
+func goodDirs(sets []snapshot.Set, good snapshot.Manifest) map[string]map[string]bool {
+	dirs := map[string]map[string]bool{}
+	for _, set := range sets {
+		dirs[set.Label] = good.Dirs(set.Label)
+	}
+	return dirs
+}
+
+// expect has every look see what stands in the place of a directory of the known
+// good.
+func (w *world) expect(dirs map[string]map[string]bool) {
+	w.sets = slices.Clone(w.sets) // A look may be under way.
+	for i := range w.sets {
+		w.sets[i].Dirs = dirs[w.sets[i].Label]
+	}
+}
+
+// good makes a snapshot the known good.
+func (w *world) good(m snapshot.Manifest, provisional bool) error {
+	if err := w.store.SetKnownGood(m.ID, provisional); err != nil {
+		return err
+	}
+	w.memo.Dirs = goodDirs(w.sets, m)
+	w.expect(w.memo.Dirs)
+	w.saveMemo()
+	return nil
 }
 
 // refuseOverlap refuses a set that reaches, by way of links, what we write

@@ -333,3 +333,47 @@ func TestRootsThatAreTheUsersOwn(t *testing.T) {
 		t.Errorf("it holds %q", got)
 	}
 }
+
+// What stands in the place of a directory of the known good is kept, and makes
+// room for it, though no pattern names it.
+func TestWhatStandsInADirectorysPlace(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"conf.d/*.yaml", "*/*.yaml", "**/*.yaml"} {
+		for kind, stand := range map[string]func(w *world){
+			"file":          func(w *world) { w.write("home/conf.d", "precious") },
+			"link":          func(w *world) { w.link("../outside", "home/conf.d") },
+			"dangling link": func(w *world) { w.link("nowhere", "home/conf.d") },
+		} {
+			t.Run(pattern+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, snapshot.Set{Root: "home", Files: []string{"main.yaml", pattern}})
+				w.write("outside/x.yaml", "theirs")
+				w.write("home/notes.txt", "nobody's business")
+				w.write("home/main.yaml", "good")
+				w.write("home/conf.d/x.yaml", "good")
+				good, want := w.capture("healthy"), w.tree()
+				w.sets[0].Dirs = good.Dirs("")
+				w.write("home/main.yaml", "bad")
+				w.remove("home/conf.d")
+				stand(w)
+				p := w.plan(good)
+				kept, err := w.store.Load(p.Keep)
+				w.must(err)
+				m, ok := kept.Member("conf.d")
+				if !ok || m.Type == snapshot.Dir {
+					t.Errorf("it is not kept: %+v", m)
+				}
+				if _, ok := kept.Member("notes.txt"); ok {
+					t.Error("a file that is in nobody's way is captured")
+				}
+				w.execute(p)
+				same(t, "tree", w.tree(), want)
+				// And back: what was kept can be put back as well.
+				w.execute(w.plan(kept))
+				if got, err := os.Lstat(w.path("home/conf.d")); err != nil || got.IsDir() {
+					t.Errorf("it is not put back: %v, %v", got, err)
+				}
+			})
+		}
+	}
+}

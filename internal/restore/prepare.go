@@ -182,13 +182,13 @@ func (p *Plan) places(members []snapshot.Member, notes bool) map[string]place {
 	return out
 }
 
-// touchable reports whether the patterns of sets let m be restored. A link may
-// stand where they expect a directory.
+// touchable reports whether the patterns of sets let m be restored. A link or a
+// file may stand where they expect a directory.
 func touchable(sets []snapshot.Set, m snapshot.Member) bool {
 	if snapshot.Match(sets, m) {
 		return true
 	}
-	if m.Type != snapshot.Link {
+	if m.Type == snapshot.Dir || m.Reads {
 		return false
 	}
 	m.Type = snapshot.Dir

@@ -66,7 +66,7 @@ func (o *observer) link(d *directory, name string, info fs.FileInfo, from, at po
 	// The link itself, then. Where patterns go on beneath it, it stands in the place of a
 	// directory, and hides what it should hold. Only ** passes by every link in
 	// a tree; those are not the config's.
-	if !matched && !at.beyond(from) {
+	if !matched && !at.beyond(from) && !o.in.Dirs[m.Path] {
 		return nil
 	}
 	m = before.member(m)

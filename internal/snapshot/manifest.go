@@ -73,6 +73,17 @@ type Proof struct {
 // Member returns the member with this name.
 func (m Manifest) Member(name string) (Member, bool) { return find(m.Members, name) }
 
+// Dirs are the directories of the set with this label, for Set.Dirs.
+func (m Manifest) Dirs(label string) map[string]bool {
+	dirs := map[string]bool{}
+	for _, member := range m.Members {
+		if member.Set == label && member.Type == Dir {
+			dirs[member.Path] = true
+		}
+	}
+	return dirs
+}
+
 // onDisk is when the snapshot's bytes were last seen live, as far as saving
 // tells.
 func (m Manifest) onDisk() time.Time {

@@ -57,6 +57,10 @@ func (s *Store) Save(look *Look, sets []Set, meta Meta) (Manifest, error) {
 	if err := s.sweep(); err != nil {
 		return Manifest{}, err
 	}
+	sets = slices.Clone(sets)
+	for i := range sets {
+		sets[i].Dirs = nil
+	}
 	m, stored, err := s.ByHash(look.Hash)
 	if err != nil {
 		return Manifest{}, err

@@ -91,6 +91,7 @@ func (o *observer) walk(d *directory, at position) error {
 		if !matched && !next.open() {
 			continue
 		}
+		there := matched || o.in.Dirs[d.join(name)]
 		info, err := d.root.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a literal that is missing, or one that has just gone
@@ -99,7 +100,7 @@ func (o *observer) walk(d *directory, at position) error {
 		}
 		switch info.Mode().Type() {
 		case 0:
-			if matched {
+			if there {
 				m := Member{Set: o.in.Label, Path: d.join(name), Reads: v.reads}
 				if d.followed != "" {
 					m.Followed = filepath.Join(d.followed, name)
@@ -115,7 +116,7 @@ func (o *observer) walk(d *directory, at position) error {
 		case fs.ModeSymlink:
 			err = o.link(d, name, info, at, next, v)
 		default:
-			if matched {
+			if there {
 				err = o.refuse(d, name, NotRegular, nil)
 			}
 		}
@@ -148,7 +149,7 @@ func (o *observer) names(d *directory, at position) ([]string, error) {
 					names = append(names, e.Name())
 				}
 			default:
-				if v.files || v.reads {
+				if v.files || v.reads || next.open() && o.in.Dirs[d.join(e.Name())] {
 					names = append(names, e.Name())
 				}
 			}
