@@ -20,6 +20,7 @@ type Daemon struct {
 	opts    Options
 	journal *record.Journal
 	pulse   pulse
+	sharing sharing
 }
 
 // Options are what is not the config's to say.

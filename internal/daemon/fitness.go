@@ -28,6 +28,9 @@ func (x *examination) agent(ctx context.Context, a config.Agent) error {
 	}
 	defer v.close()
 	x.roots(v)
+	if err := x.d.sharing.refused(x.d.cfg.Agents, a.Name); err != nil {
+		x.badErr(a.Name, err, "")
+	}
 	good := x.stored(v)
 	look, err := v.look(ctx)
 	switch {

@@ -102,6 +102,9 @@ func (d *Daemon) newWorld(a config.Agent) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.sharing.refused(d.cfg.Agents, a.Name); err != nil {
+		return nil, err
+	}
 	w := &world{agent: a, stateDir: d.cfg.StateDir, dir: d.agentDir(a.Name), boot: boot, clock: openClock(d.cfg.StateDir, boot), checks: checks(a)}
 	w.sets, w.limits = sets(a)
 	if w.store, err = snapshot.Open(w.dir, a.Name); err != nil {
