@@ -182,7 +182,7 @@ func (w *world) stop(ctx context.Context) lifecycle.Outcome {
 // keep stores the live config as a suspect, and looks at what a decision needs.
 func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcome) {
 	o = lifecycle.Outcome{Version: w.version(ctx), Boot: w.boot}
-	look, err := w.observe(ctx)
+	look, err := w.observeGone(ctx)
 	found := w.causes(ctx, s, look, o.Version)
 	// What is looked for has time while the rest is done.
 	defer func() {
@@ -322,7 +322,7 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	if err != nil {
 		return nil, err
 	}
-	look, err := w.observe(ctx)
+	look, err := w.observeGone(ctx)
 	if err != nil {
 		return nil, err
 	}

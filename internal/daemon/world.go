@@ -301,7 +301,16 @@ func (w *world) see(ctx context.Context) sight {
 // observe looks at the live config, for a deed. What it returns is of the
 // directories that the config has always been in.
 func (w *world) observe(ctx context.Context) (*snapshot.Look, error) {
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	return w.place(snapshot.Observe(ctx, w.sets, w.limits))
+}
+
+// observeGone is observe before the config is put back: a root that is gone is
+// empty, so that nothing need be kept of it.
+func (w *world) observeGone(ctx context.Context) (*snapshot.Look, error) {
+	return w.place(snapshot.ObserveGone(ctx, w.sets, w.limits))
+}
+
+func (w *world) place(look *snapshot.Look, err error) (*snapshot.Look, error) {
 	if err == nil {
 		err = w.placed(look)
 	}

@@ -35,6 +35,6 @@
 //
 // What it leaves out: which snapshot to put back, stopping the agent, and
 // taking Keep are the caller's. Times, and links that lead to the same inode, are
-// not restored. A root directory that is gone is not made anew, because nobody
-// has recorded its owner and mode.
+// not restored. A root directory that is gone is made anew with the owner and
+// mode that it had, in a directory that is there.
 package restore

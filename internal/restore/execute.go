@@ -168,13 +168,19 @@ func (e *executor) checkRoots() error {
 		if !slices.ContainsFunc(e.plan.Steps, func(s Step) bool { return s.Dir == id.Path }) {
 			continue
 		}
-		_, err := e.tops.open(id.Path)
+		var err error
+		if id.Inode == 0 {
+			err = e.makeRoot(id)
+		}
+		if err == nil {
+			_, err = e.tops.open(id.Path)
+		}
 		var changed *ErrChangedSinceKeep
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return &RefusedError{
 				what: fmt.Sprintf("cannot put back: %s is gone", id.Path),
-				hint: fmt.Sprintf("make %s with the owner and mode that the agent expects; nobody has recorded them", id.Path),
+				hint: "it was there when the live config was kept; try again",
 			}
 		case errors.As(err, &changed):
 			return err

@@ -2,7 +2,9 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"slices"
 
@@ -34,6 +36,9 @@ func (p *Plan) inspect(t *tops) (done bool, pending []string, err error) {
 // done reports whether step s finds nothing to do.
 func (s Step) done(t *tops) (bool, error) {
 	d, base, whole, err := t.descend(s.Dir, s.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.Want == nil, nil // the root is yet to be made
+	}
 	if err != nil {
 		return false, err
 	}

@@ -51,11 +51,17 @@ func Prepare(now time.Time, store *snapshot.Store, target, keep snapshot.Manifes
 			}
 		}
 	}
-	look, err := snapshot.Observe(context.Background(), sets, limits(slices.Values(keep.Members)))
+	look, err := snapshot.ObserveGone(context.Background(), sets, limits(slices.Values(keep.Members)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot plan: %w", err)
 	}
 	p.Roots = look.Roots
+	for i, id := range p.Roots {
+		if id.Inode == 0 { // gone: it is made as it was
+			was := target.Roots[slices.IndexFunc(target.Roots, func(was snapshot.RootID) bool { return was.Label == id.Label })]
+			p.Roots[i].Mode, p.Roots[i].UID, p.Roots[i].GID = was.Mode, was.UID, was.GID
+		}
+	}
 	if err := p.compare(look.Members, keep); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package restore
 import (
 	"cmp"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 
 	"deadman/internal/snapshot"
+
+	"golang.org/x/sys/unix"
 )
 
 // tops are the directories that the user has configured, each opened once for
@@ -52,7 +55,7 @@ func (t *tops) open(name string) (*dir, error) {
 		return nil, err
 	}
 	i := slices.IndexFunc(t.plan.Roots, func(id snapshot.RootID) bool { return id.Path == name })
-	if i >= 0 && statOf(info).Inode != t.plan.Roots[i].Inode {
+	if i >= 0 && t.plan.Roots[i].Inode != 0 && statOf(info).Inode != t.plan.Roots[i].Inode {
 		d.close()
 		return nil, &ErrChangedSinceKeep{Name: name}
 	}
@@ -98,4 +101,49 @@ func (p *Plan) locate(places ...map[string]place) {
 	slices.SortFunc(p.Follows, func(a, b snapshot.RootID) int {
 		return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.Path, b.Path))
 	})
+}
+
+// makeRoot makes a root that was gone when the plan was made, and still is, with
+// the owner and mode of the snapshot's.
+func (e *executor) makeRoot(id snapshot.RootID) error {
+	root, err := snapshot.OpenPlain(filepath.Dir(id.Real))
+	if err != nil {
+		return err
+	}
+	up, err := newDir(root)
+	if err != nil {
+		return err
+	}
+	defer up.close()
+	base := filepath.Base(id.Real)
+	if err := root.Mkdir(base, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	e.at("made root")
+	d, err := up.open(base)
+	if errors.Is(err, errNotDir) {
+		return &ErrChangedSinceKeep{Name: id.Path}
+	}
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	is, err := lookDir(d.f)
+	if err != nil {
+		return err
+	}
+	// Only the one that we have made, now or before a crash, is dressed: whoever
+	// owns the directory above may have put another there.
+	if is.UID == os.Geteuid() && is.Mode&0o777 == 0o700 {
+		if is.UID != id.UID || is.GID != id.GID {
+			if err := d.f.Chown(id.UID, id.GID); err != nil {
+				return err
+			}
+		}
+		if err := unix.Fchmod(int(d.f.Fd()), id.Mode); err != nil {
+			return err
+		}
+		e.report.Notes = append(e.report.Notes, id.Path+" was gone, and was made anew")
+	}
+	return errors.Join(d.f.Sync(), up.f.Sync())
 }

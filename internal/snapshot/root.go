@@ -76,6 +76,20 @@ func openRoot(name string) (*os.Root, RootID, stamp, error) {
 	return root, id, st, nil
 }
 
+// goneRoot says where a root would be that is not there, or returns err: there
+// is something (a link that leads nowhere), or no directory to make it in.
+func goneRoot(name string, err error) (RootID, error) {
+	name = filepath.Clean(name)
+	if _, e := os.Lstat(name); !errors.Is(e, fs.ErrNotExist) {
+		return RootID{}, err
+	}
+	up, e := Locate(filepath.Dir(name))
+	if e != nil {
+		return RootID{}, err
+	}
+	return RootID{Path: name, Real: filepath.Join(up.Real, filepath.Base(name))}, nil
+}
+
 // Locate says where a directory that the user has configured is.
 func Locate(name string) (RootID, error) {
 	root, id, _, err := openRoot(name)

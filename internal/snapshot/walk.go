@@ -26,6 +26,7 @@ const (
 type observer struct {
 	ctx     context.Context
 	limits  Limits
+	gone    bool // a root may be gone
 	look    *Look
 	total   int64 // bytes read
 	scanned int   // names looked at
@@ -66,6 +67,13 @@ func (o *observer) set(s *Set) error {
 		}
 	}()
 	root, id, st, err := openRoot(s.Root)
+	if missing := (*RefusedError)(nil); o.gone && errors.As(err, &missing) && missing.Why == RootMissing {
+		if id, err = goneRoot(s.Root, err); err == nil {
+			id.Label = s.Label
+			o.look.Roots = append(o.look.Roots, id)
+		}
+		return err
+	}
 	if err != nil {
 		return err
 	}
