@@ -56,6 +56,8 @@ type world struct {
 	beat func()
 	// last is the round that was observed last, for reports.
 	last observed
+	// unsaid are the remarks that nobody has been told of.
+	unsaid []string
 	// ahead is a look that was begun before the state was there to judge it by;
 	// nil if there is none, or a deed has made it stale.
 	ahead <-chan sight
@@ -92,7 +94,9 @@ type memo struct {
 	// Dirs are the directories of the known good, by set; nil if nobody has
 	// looked.
 	Dirs map[string]map[string]bool `json:"dirs,omitempty"`
-	Well well                       `json:"well,omitzero"`
+	// Remarks were true in the last round, and have been said.
+	Remarks []string `json:"remarks,omitempty"`
+	Well    well     `json:"well,omitzero"`
 }
 
 // newWorld builds the world of an agent. It touches nothing but the agent's
@@ -262,6 +266,7 @@ func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round
 		seen.problem = w.placed(seen.look)
 	}
 	w.last = seen.observed
+	w.remark(seen)
 	w.noteWell(seen)
 	w.excuse(ctx, s, &seen.round, seen.process)
 	seen.round.Live = w.live(ctx, s, seen)
