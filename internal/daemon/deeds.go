@@ -336,7 +336,7 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	// Preserved values come from the newest bytes that parse: what is live,
 	// then whatever was live before it.
 	newest, _ := w.store.List()
-	plan, err := restore.Prepare(time.Now(), w.store, target, keep, w.sets, append([]snapshot.Manifest{keep}, newest...))
+	plan, err := restore.Prepare(time.Now(), w.store, target, keep, w.looked(), append([]snapshot.Manifest{keep}, newest...))
 	if err != nil {
 		return nil, err
 	}

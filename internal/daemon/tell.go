@@ -124,7 +124,8 @@ func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (snaps
 	case "known-good":
 		return w.store.Load(s.Known.Snapshot)
 	case "":
-		look, err := snapshot.Observe(ctx, w.sets, w.limits)
+		// Wherever links lead: that it is meant is what this word says.
+		look, err := snapshot.Observe(ctx, w.looked(), w.limits)
 		if err != nil {
 			return snapshot.Manifest{}, err
 		}

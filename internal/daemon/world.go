@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"deadman"
@@ -40,13 +41,14 @@ type world struct {
 	// stateDir is the state directory, dir the agent's in it.
 	stateDir, dir string
 
-	clock  clock
-	boot   string
-	sets   []snapshot.Set
-	limits snapshot.Limits
-	checks []health.Check
-	store  *snapshot.Store
-	sup    supervised
+	clock    clock
+	boot     string
+	sets     []snapshot.Set
+	expected atomic.Pointer[map[string]map[string]bool] // as memo.Dirs
+	limits   snapshot.Limits
+	checks   []health.Check
+	store    *snapshot.Store
+	sup      supervised
 	// known points into sup: what it recognises the agent by.
 	known *supervisor.Known
 	// memo is what the directory remembers of the agent's process.
@@ -125,7 +127,8 @@ func (d *Daemon) newWorld(a config.Agent) (*world, error) {
 			w.memo.Dirs = goodDirs(w.sets, good)
 		}
 	}
-	w.expect(w.memo.Dirs)
+	dirs := w.memo.Dirs
+	w.expected.Store(&dirs)
 	return w, nil
 }
 
@@ -138,13 +141,18 @@ func goodDirs(sets []snapshot.Set, good snapshot.Manifest) map[string]map[string
 	return dirs
 }
 
-// expect has every look see what stands in the place of a directory of the known
-// good.
-func (w *world) expect(dirs map[string]map[string]bool) {
-	w.sets = slices.Clone(w.sets) // A look may be under way.
-	for i := range w.sets {
-		w.sets[i].Dirs = dirs[w.sets[i].Label]
+// looked are the sets as a look needs them: it sees what stands in the place of a
+// directory of the known good. One may be under way when that changes.
+func (w *world) looked() []snapshot.Set {
+	dirs := w.expected.Load()
+	if dirs == nil {
+		return w.sets
 	}
+	sets := slices.Clone(w.sets)
+	for i := range sets {
+		sets[i].Dirs = (*dirs)[sets[i].Label]
+	}
+	return sets
 }
 
 // good makes a snapshot the known good.
@@ -152,8 +160,9 @@ func (w *world) good(m snapshot.Manifest, provisional bool) error {
 	if err := w.store.SetKnownGood(m.ID, provisional); err != nil {
 		return err
 	}
-	w.memo.Dirs = goodDirs(w.sets, m)
-	w.expect(w.memo.Dirs)
+	dirs := goodDirs(w.sets, m)
+	w.memo.Dirs = dirs
+	w.expected.Store(&dirs)
 	w.saveMemo()
 	return nil
 }
@@ -290,7 +299,7 @@ type sight struct {
 func (w *world) see(ctx context.Context) sight {
 	seen := sight{round: lifecycle.Round{Boot: w.boot, Restarts: -1, Previous: w.previous()}}
 	var config sync.WaitGroup
-	config.Go(func() { seen.look, seen.problem = snapshot.Observe(ctx, w.sets, w.limits) })
+	config.Go(func() { seen.look, seen.problem = snapshot.Observe(ctx, w.looked(), w.limits) })
 	w.inspect(ctx, &seen)
 	w.probe(ctx, &seen)
 	config.Wait()
@@ -306,13 +315,13 @@ func (w *world) see(ctx context.Context) sight {
 // observe looks at the live config, for a deed. What it returns is of the
 // directories that the config has always been in.
 func (w *world) observe(ctx context.Context) (*snapshot.Look, error) {
-	return w.place(snapshot.Observe(ctx, w.sets, w.limits))
+	return w.place(snapshot.Observe(ctx, w.looked(), w.limits))
 }
 
 // observeGone is observe before the config is put back: a root that is gone is
 // empty, so that nothing need be kept of it.
 func (w *world) observeGone(ctx context.Context) (*snapshot.Look, error) {
-	return w.place(snapshot.ObserveGone(ctx, w.sets, w.limits))
+	return w.place(snapshot.ObserveGone(ctx, w.looked(), w.limits))
 }
 
 func (w *world) place(look *snapshot.Look, err error) (*snapshot.Look, error) {
