@@ -75,7 +75,7 @@ func (s *ownedSet) spares(g glob) bool {
 
 // overlap reports whether some file can be matched by both and is not surely
 // excluded from one of them. Roots are compared as written: links are not
-// followed here.
+// followed here; see Share.
 func overlap(a, b owned) bool {
 	nested := func(outer, inner string) bool {
 		return outer == "/" || outer == inner || strings.HasPrefix(inner, outer+"/")
