@@ -25,21 +25,34 @@ func ownership(agent string, v *value) []owned {
 	var out []owned
 	for _, s := range v.kid("config").sets() {
 		root := s.kid("root").text
-		set := &ownedSet{root: root}
-		for _, e := range s.kid("exclude").elems {
-			set.except = append(set.except, absolute(root, e.text))
-			if !strings.Contains(e.text, "/") {
-				set.base = append(set.base, element{text: e.text, tokens: tokens(e.text), deep: e.text == "**"})
-			}
-		}
-		for _, e := range s.kid("reads").elems {
-			set.except = append(set.except, absolute(root, e.text))
-		}
+		set := newOwnedSet(root, texts(s.kid("exclude")), texts(s.kid("reads")))
 		for _, e := range s.kid("files").elems {
 			out = append(out, owned{agent: agent, root: root, glob: absolute(root, e.text), value: e, set: set})
 		}
 	}
 	return out
+}
+
+func texts(v *value) []string {
+	var out []string
+	for _, e := range v.elems {
+		out = append(out, e.text)
+	}
+	return out
+}
+
+func newOwnedSet(root string, exclude, reads []string) *ownedSet {
+	s := &ownedSet{root: root}
+	for _, text := range exclude {
+		s.except = append(s.except, absolute(root, text))
+		if !strings.Contains(text, "/") {
+			s.base = append(s.base, element{text: text, tokens: tokens(text), deep: text == "**"})
+		}
+	}
+	for _, text := range reads {
+		s.except = append(s.except, absolute(root, text))
+	}
+	return s
 }
 
 // spares reports whether s surely leaves every file of g to others.
@@ -62,7 +75,7 @@ func (s *ownedSet) spares(g glob) bool {
 
 // overlap reports whether some file can be matched by both and is not surely
 // excluded from one of them. Roots are compared as written: links are not
-// followed here.
+// followed here; see Share.
 func overlap(a, b owned) bool {
 	nested := func(outer, inner string) bool {
 		return outer == "/" || outer == inner || strings.HasPrefix(inner, outer+"/")
@@ -92,4 +105,54 @@ func overlaps(found *collection, earlier, later []owned) {
 			break
 		}
 	}
+}
+
+// Shared is that two config sets can match the same file.
+type Shared struct {
+	Agent, Root, Pattern                string // of the one that is to give way
+	OtherAgent, OtherRoot, OtherPattern string
+}
+
+// Share finds the config sets that share files once the links to their roots are
+// followed, which Parse does not do: real returns a root without links. Of two,
+// the one whose root is reached by a link is to give way, or whoever may plant
+// one could take the guard from another agent; else the later.
+func Share(agents []Agent, real func(root string) string) []Shared {
+	type one struct {
+		owned
+		agent  *Agent
+		of     *Set
+		text   string
+		linked bool
+	}
+	var all []one
+	linked := false
+	for i := range agents {
+		for j := range agents[i].Config {
+			s := &agents[i].Config[j]
+			root := real(s.Root)
+			set := newOwnedSet(root, s.Exclude, s.Reads)
+			linked = linked || root != s.Root
+			for _, text := range s.Files {
+				all = append(all, one{owned{root: root, glob: absolute(root, text), set: set}, &agents[i], s, text, root != s.Root})
+			}
+		}
+	}
+	var found []Shared
+	if !linked {
+		return nil // Parse has refused it.
+	}
+	for i, later := range all {
+		for _, earlier := range all[:i] {
+			if !overlap(earlier.owned, later.owned) {
+				continue
+			}
+			a, b := later, earlier
+			if b.linked && !a.linked {
+				a, b = b, a
+			}
+			found = append(found, Shared{a.agent.Name, a.of.Root, a.text, b.agent.Name, b.of.Root, b.text})
+		}
+	}
+	return found
 }

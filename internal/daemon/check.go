@@ -116,6 +116,10 @@ func (d *Daemon) roundOne(ctx context.Context, a config.Agent, m *messenger, wai
 // broken is the report on an agent that could not be looked at.
 func broken(a config.Agent, err error) api.Agent {
 	r := api.Agent{Name: a.Name, Exit: api.ExitFailed}
+	var shared *sharedError
+	if errors.As(err, &shared) {
+		r.Exit = api.ExitUsage
+	}
 	find(&r, err)
 	return r
 }

@@ -23,6 +23,7 @@ type Daemon struct {
 	pulse   pulse
 	// takeTime is takeTime, but in tests.
 	takeTime time.Duration
+	sharing  sharing
 }
 
 // Options are what is not the config's to say.

@@ -55,7 +55,7 @@ func failed(err error) lifecycle.Outcome { return lifecycle.Outcome{Detail: err.
 
 // capture stores the live config as a candidate.
 func (w *world) capture(ctx context.Context, s lifecycle.State) lifecycle.Outcome {
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	look, err := w.observe(ctx)
 	if err != nil {
 		return failed(err)
 	}
@@ -108,7 +108,7 @@ func (w *world) promote(s lifecycle.State) lifecycle.Outcome {
 			return failed(err)
 		}
 	}
-	if err := w.store.SetKnownGood(m.ID, p.Provisional); err != nil {
+	if err := w.good(m, p.Provisional); err != nil {
 		return failed(err)
 	}
 	return lifecycle.Outcome{
@@ -143,7 +143,10 @@ func (w *world) mark(s lifecycle.State) lifecycle.Outcome {
 	var err error
 	if p.Reason == deadman.KnownGoodDemoted {
 		if err = w.store.Mark(p.Snapshot, change); err == nil && s.Known.Snapshot != "" {
-			err = w.store.SetKnownGood(s.Known.Snapshot, false)
+			var known snapshot.Manifest
+			if known, err = w.store.Load(s.Known.Snapshot); err == nil {
+				err = w.good(known, false)
+			}
 		}
 	} else {
 		_, err = w.store.Blame(p.Snapshot, change)
@@ -179,7 +182,7 @@ func (w *world) stop(ctx context.Context) lifecycle.Outcome {
 // keep stores the live config as a suspect, and looks at what a decision needs.
 func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcome) {
 	o = lifecycle.Outcome{Version: w.version(ctx), Boot: w.boot}
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	look, err := w.observeGone(ctx)
 	found := w.causes(ctx, s, look, o.Version)
 	// What is looked for has time while the rest is done.
 	defer func() {
@@ -319,7 +322,7 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	if err != nil {
 		return nil, err
 	}
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	look, err := w.observeGone(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +336,7 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	// Preserved values come from the newest bytes that parse: what is live,
 	// then whatever was live before it.
 	newest, _ := w.store.List()
-	plan, err := restore.Prepare(time.Now(), w.store, target, keep, w.sets, append([]snapshot.Manifest{keep}, newest...))
+	plan, err := restore.Prepare(time.Now(), w.store, target, keep, w.looked(), append([]snapshot.Manifest{keep}, newest...))
 	if err != nil {
 		return nil, err
 	}
@@ -380,7 +383,7 @@ func workTree(dir string) (string, bool) {
 
 // liveNow is the live config as it is, for an outcome.
 func (w *world) liveNow(ctx context.Context, s lifecycle.State) lifecycle.Live {
-	look, err := snapshot.Observe(ctx, w.sets, w.limits)
+	look, err := w.observe(ctx)
 	if err != nil {
 		return lifecycle.Live{Unreadable: true}
 	}

@@ -28,6 +28,9 @@ func (x *examination) agent(ctx context.Context, a config.Agent) error {
 	}
 	defer v.close()
 	x.roots(v)
+	if err := x.d.sharing.refused(x.d.cfg.Agents, a.Name); err != nil {
+		x.badErr(a.Name, err, "")
+	}
 	good := x.stored(v)
 	look, err := v.look(ctx)
 	switch {
@@ -171,11 +174,7 @@ func (x *examination) members(v *view, look *snapshot.Look, good snapshot.Manife
 		set := v.sets[slices.IndexFunc(v.sets, func(s snapshot.Set) bool { return s.Label == m.Set })]
 		switch {
 		case m.Type == snapshot.Link && !m.Reads:
-			to := m.Target
-			if !filepath.IsAbs(to) {
-				to = filepath.Join(set.Root, filepath.Dir(m.Path), to)
-			}
-			x.warn(name, fmt.Sprintf("%s is a link; only the link is kept, and not what it leads to", m.Name()), fmt.Sprintf("follow: [%s] allows it", filepath.Dir(to)))
+			x.warn(name, fmt.Sprintf("%s is a link; only the link is kept, and not what it leads to", m.Name()), fmt.Sprintf("follow: [%s] allows it", filepath.Dir(linkTarget(set, m))))
 		case euid != 0 && m.UID != euid && !m.Reads:
 			strangers = append(strangers, m.Name())
 		}

@@ -48,7 +48,8 @@ func (w *world) facts(look *snapshot.Look) lifecycle.Live {
 	return live
 }
 
-// inodes fingerprints which inodes a look read.
+// inodes fingerprints which inodes a look read, and where links to its
+// directories lead.
 func inodes(look *snapshot.Look) string {
 	h := fnv.New64a()
 	for _, m := range look.Members {
@@ -56,6 +57,11 @@ func inodes(look *snapshot.Look) string {
 	}
 	for _, r := range look.Roots {
 		fmt.Fprintf(h, "%d:%d ", r.Device, r.Inode)
+	}
+	for _, r := range slices.Concat(look.Roots, look.Follows) {
+		if r.Linked() {
+			fmt.Fprintf(h, "%q ", r.Real)
+		}
 	}
 	return strconv.FormatUint(h.Sum64(), 16)
 }

@@ -32,6 +32,10 @@ func (k *keeper) report() api.Agent {
 	if r.Process != nil && !seen.wall.IsZero() {
 		r.Process.Start = seen.wall
 	}
+	if seen.problem == nil {
+		r.Findings = append(r.Findings, k.world.memo.Remarks...)
+	}
+	r.Fresh = append(r.Fresh, k.world.say()...)
 	for _, e := range k.journal.fresh {
 		if line := freshLine(e); line != "" {
 			r.Fresh = append(r.Fresh, line)
@@ -188,6 +192,7 @@ func (d *Daemon) Status(ctx context.Context, names []string) (api.Report, error)
 		if s.Problem != "" {
 			r.Findings = append(r.Findings, s.Problem)
 		}
+		r.Findings = append(r.Findings, readMemo(d.agentDir(a.Name)).Remarks...)
 		if s.Phase == deadman.PhaseUnset {
 			r.Findings = append(r.Findings, "it has never been checked")
 		}

@@ -120,6 +120,11 @@ func (d *Daemon) view(name string) (*view, error) {
 	if v.store, err = d.store(name); err != nil {
 		return nil, err
 	}
+	if good, err := v.knownGood(); err == nil && good.ID != "" {
+		for i := range v.sets {
+			v.sets[i].Dirs = good.Dirs(v.sets[i].Label)
+		}
+	}
 	return v, nil
 }
 

@@ -159,7 +159,8 @@ func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (m sna
 		}
 		m, err = w.store.Load(s.Known.Snapshot)
 	case "", wordLive:
-		if look, err = snapshot.Observe(ctx, w.sets, w.limits); err == nil {
+		// Wherever links lead: that it is meant is what this word says.
+		if look, err = snapshot.Observe(ctx, w.looked(), w.limits); err == nil {
 			m, err = w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
 		}
 	default:

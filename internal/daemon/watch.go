@@ -244,6 +244,9 @@ func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened
 			return
 		}
 		k.world.tick()
+		for _, line := range k.world.say() {
+			w.warn(k.world.agent.Name + ": " + line)
+		}
 		if err != nil {
 			// A state that could not be saved, or that somebody else has saved:
 			// begin again from what is stored.

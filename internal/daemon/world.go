@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"deadman"
@@ -40,13 +41,14 @@ type world struct {
 	// stateDir is the state directory, dir the agent's in it.
 	stateDir, dir string
 
-	clock  clock
-	boot   string
-	sets   []snapshot.Set
-	limits snapshot.Limits
-	checks []health.Check
-	store  *snapshot.Store
-	sup    supervised
+	clock    clock
+	boot     string
+	sets     []snapshot.Set
+	expected atomic.Pointer[map[string]map[string]bool] // as memo.Dirs
+	limits   snapshot.Limits
+	checks   []health.Check
+	store    *snapshot.Store
+	sup      supervised
 	// known points into sup: what it recognises the agent by.
 	known *supervisor.Known
 	// memo is what the directory remembers of the agent's process.
@@ -56,6 +58,8 @@ type world struct {
 	beat func()
 	// last is the round that was observed last, for reports.
 	last observed
+	// unsaid are the remarks that nobody has been told of.
+	unsaid []string
 	// ahead is a look that was begun before the state was there to judge it by;
 	// nil if there is none, or a deed has made it stale.
 	ahead <-chan sight
@@ -89,7 +93,12 @@ type memo struct {
 	// Served: Known.Members were looked at after the process had answered, when
 	// it has its workers.
 	Served bool `json:"served,omitempty"`
-	Well   well `json:"well,omitzero"`
+	// Dirs are the directories of the known good, by set; nil if nobody has
+	// looked.
+	Dirs map[string]map[string]bool `json:"dirs,omitempty"`
+	// Remarks were true in the last round, and have been said.
+	Remarks []string `json:"remarks,omitempty"`
+	Well    well     `json:"well,omitzero"`
 }
 
 // newWorld builds the world of an agent. It touches nothing but the agent's
@@ -97,6 +106,9 @@ type memo struct {
 func (d *Daemon) newWorld(a config.Agent) (*world, error) {
 	boot, err := proc.BootID()
 	if err != nil {
+		return nil, err
+	}
+	if err := d.sharing.refused(d.cfg.Agents, a.Name); err != nil {
 		return nil, err
 	}
 	w := &world{agent: a, stateDir: d.cfg.StateDir, dir: d.agentDir(a.Name), boot: boot, clock: openClock(d.cfg.StateDir, boot), checks: checks(a)}
@@ -110,7 +122,49 @@ func (d *Daemon) newWorld(a config.Agent) (*world, error) {
 	w.memo = readMemo(w.dir)
 	w.sup, w.known = newSupervisor(a, w.dir)
 	*w.known = w.memo.Known
+	if w.memo.Dirs == nil {
+		if good, ok, err := w.store.KnownGood(); err == nil && ok {
+			w.memo.Dirs = goodDirs(w.sets, good)
+		}
+	}
+	dirs := w.memo.Dirs
+	w.expected.Store(&dirs)
 	return w, nil
+}
+
+// goodDirs are the directories that the known good has, by the labels of the sets.
+func goodDirs(sets []snapshot.Set, good snapshot.Manifest) map[string]map[string]bool {
+	dirs := map[string]map[string]bool{}
+	for _, set := range sets {
+		dirs[set.Label] = good.Dirs(set.Label)
+	}
+	return dirs
+}
+
+// looked are the sets as a look needs them: it sees what stands in the place of a
+// directory of the known good. One may be under way when that changes.
+func (w *world) looked() []snapshot.Set {
+	dirs := w.expected.Load()
+	if dirs == nil {
+		return w.sets
+	}
+	sets := slices.Clone(w.sets)
+	for i := range sets {
+		sets[i].Dirs = (*dirs)[sets[i].Label]
+	}
+	return sets
+}
+
+// good makes a snapshot the known good.
+func (w *world) good(m snapshot.Manifest, provisional bool) error {
+	if err := w.store.SetKnownGood(m.ID, provisional); err != nil {
+		return err
+	}
+	dirs := goodDirs(w.sets, m)
+	w.memo.Dirs = dirs
+	w.expected.Store(&dirs)
+	w.saveMemo()
+	return nil
 }
 
 // refuseOverlap refuses a set that reaches, by way of links, what we write
@@ -216,7 +270,12 @@ func (w *world) Observe(ctx context.Context, s lifecycle.State) (lifecycle.Round
 	if ctx.Err() != nil {
 		return seen.round, ctx.Err()
 	}
+	if seen.problem == nil && inodes(seen.look) != s.Seen.Inodes {
+		// Where nothing has moved, that was asked before.
+		seen.problem = w.placed(seen.look)
+	}
 	w.last = seen.observed
+	w.remark(seen)
 	w.noteWell(seen)
 	w.excuse(ctx, s, &seen.round, seen.process)
 	seen.round.Live = w.live(ctx, s, seen)
@@ -244,7 +303,7 @@ type sight struct {
 func (w *world) see(ctx context.Context) sight {
 	seen := sight{round: lifecycle.Round{Boot: w.boot, Restarts: -1, Previous: w.previous()}}
 	var config sync.WaitGroup
-	config.Go(func() { seen.look, seen.problem = snapshot.Observe(ctx, w.sets, w.limits) })
+	config.Go(func() { seen.look, seen.problem = snapshot.Observe(ctx, w.looked(), w.limits) })
 	w.inspect(ctx, &seen)
 	w.probe(ctx, &seen)
 	config.Wait()
@@ -255,6 +314,45 @@ func (w *world) see(ctx context.Context) sight {
 		}
 	}
 	return seen
+}
+
+// observe looks at the live config, for a deed. What it returns is of the
+// directories that the config has always been in.
+func (w *world) observe(ctx context.Context) (*snapshot.Look, error) {
+	return w.place(snapshot.Observe(ctx, w.looked(), w.limits))
+}
+
+// observeGone is observe before the config is put back: a root that is gone is
+// empty, so that nothing need be kept of it.
+func (w *world) observeGone(ctx context.Context) (*snapshot.Look, error) {
+	return w.place(snapshot.ObserveGone(ctx, w.looked(), w.limits))
+}
+
+func (w *world) place(look *snapshot.Look, err error) (*snapshot.Look, error) {
+	if err == nil {
+		err = w.placed(look)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return look, nil
+}
+
+// placed returns an error if a directory that look was taken of is not, by way
+// of a link, where it was when the known good was stored. Whoever owns its
+// parent can have planted that link, and nothing of what it leads to may be
+// stored as the agent's, far less replaced; `accept` says that it is meant. The
+// first look of all is believed.
+func (w *world) placed(look *snapshot.Look) error {
+	dirs := slices.Concat(look.Roots, look.Follows)
+	if !slices.ContainsFunc(dirs, snapshot.RootID.Linked) {
+		return nil
+	}
+	was, err := w.store.Anchor()
+	if err != nil {
+		return err
+	}
+	return snapshot.Astray(dirs, was)
 }
 
 // holding are the directories that hold members, beside the roots.

@@ -22,11 +22,12 @@
 //     the meantime, the names are exchanged back and the error is
 //     [ErrChangedSinceKeep]: keep anew, plan anew.
 //   - Only files that both the snapshot's patterns and today's name are touched.
-//   - The agent's directory is hostile ground. Directories are opened one
-//     element at a time and never through a link, owners and modes are set on
-//     open files and not on names, and a link that was planted is replaced, not
-//     followed. The links that the user allows are kept, and written through
-//     (incident 47).
+//   - The agent's directory is hostile ground. The roots are opened once, by a
+//     path without links, and must be what Keep looked at, where the known good
+//     was. Directories in them are opened one element at a time and never
+//     through a link, owners and modes are set on open files and not on names,
+//     and a link that was planted is replaced, not followed. The links that the
+//     user allows are kept, and written through (incident 47).
 //   - It is not done until it has read everything back.
 //
 // When only mode or owner differ, only these are changed (incident 49). Values
@@ -34,6 +35,6 @@
 //
 // What it leaves out: which snapshot to put back, stopping the agent, and
 // taking Keep are the caller's. Times, and links that lead to the same inode, are
-// not restored. A root directory that is gone is not made anew, because nobody
-// has recorded its owner and mode.
+// not restored. A root directory that is gone is made anew with the owner and
+// mode that it had, in a directory that is there.
 package restore

@@ -94,6 +94,7 @@ func (e *MismatchError) Error() string {
 // executor is one execution.
 type executor struct {
 	plan     *Plan
+	tops     *tops
 	store    *snapshot.Store
 	report   Report
 	inPlace  map[int]bool    // steps whose file cannot be renamed over
@@ -120,7 +121,9 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 	if e.plan.Version != Version {
 		return e.report, fmt.Errorf("cannot execute plan: it has version %d and this program knows %d", e.plan.Version, Version)
 	}
-	if err := e.plan.checkRoots(); err != nil {
+	e.tops = newTops(e.plan)
+	defer e.tops.close()
+	if err := e.checkRoots(); err != nil {
 		return e.report, err
 	}
 	if err := e.each(e.tidy); err != nil {
@@ -146,7 +149,7 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 	if tidied != nil {
 		return e.report, tidied
 	}
-	return e.report, e.plan.readBack(context.WithoutCancel(ctx))
+	return e.report, e.plan.readBack(context.WithoutCancel(ctx), e.tops)
 }
 
 // each calls do for every step until one fails.
@@ -160,29 +163,29 @@ func (e *executor) each(do func(i int) error) error {
 }
 
 // checkRoots makes sure that the roots are the directories that Keep looked at.
-// Devices are not compared: a reboot may number them anew.
-func (p *Plan) checkRoots() error {
-	for _, id := range p.Roots {
-		if !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Dir == id.Path }) {
+func (e *executor) checkRoots() error {
+	for _, id := range e.plan.Roots {
+		if !slices.ContainsFunc(e.plan.Steps, func(s Step) bool { return s.Dir == id.Path }) {
 			continue
 		}
-		top, err := openTop(id.Path)
-		if errors.Is(err, fs.ErrNotExist) {
+		var err error
+		if id.Inode == 0 {
+			err = e.makeRoot(id)
+		}
+		if err == nil {
+			_, err = e.tops.open(id.Path)
+		}
+		var changed *ErrChangedSinceKeep
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return &RefusedError{
 				what: fmt.Sprintf("cannot put back: %s is gone", id.Path),
-				hint: fmt.Sprintf("make %s with the owner and mode that the agent expects; nobody has recorded them", id.Path),
+				hint: "it was there when the live config was kept; try again",
 			}
-		}
-		if err != nil {
+		case errors.As(err, &changed):
+			return err
+		case err != nil:
 			return fmt.Errorf("cannot put back: %w", err)
-		}
-		l, err := lookDir(top.f)
-		top.close()
-		if err != nil {
-			return fmt.Errorf("cannot put back: %w", err)
-		}
-		if l.Inode != id.Inode {
-			return &ErrChangedSinceKeep{Name: id.Path}
 		}
 	}
 	return nil
@@ -191,7 +194,7 @@ func (p *Plan) checkRoots() error {
 // perform does step i. That it may have been done is for each to find out.
 func (e *executor) perform(i int) error {
 	s := e.plan.Steps[i]
-	d, base, whole, err := descend(s.Dir, s.path())
+	d, base, whole, err := e.tops.descend(s.Dir, s.path())
 	if err != nil {
 		return e.blocked(s, err)
 	}

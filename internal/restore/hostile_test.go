@@ -253,3 +253,127 @@ func TestStagedFileThatWasTamperedWith(t *testing.T) {
 	w.execute(w.plan(good))
 	same(t, "tree", w.tree(), want)
 }
+
+// Whoever owns the parent of a root, of a directory above it, or of one that
+// `follow` names can put a link there. What it leads to is not the agent's, and
+// is neither written nor removed, whenever the link is planted.
+func TestRootThatBecomesALink(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"home", "home/a", "repo"} {
+		for _, when := range []string{"before keep", "after the plan", "staged", "before exchange"} {
+			t.Run(at+" "+when, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, snapshot.Set{Root: "home/a", Files: []string{"*.yaml"}, Follow: []string{"repo"}})
+				w.write("home/a/x.yaml", "good")
+				w.write("repo/y.yaml", "good")
+				w.link(w.path("repo/y.yaml"), "home/a/y.yaml")
+				good := w.capture("healthy")
+				w.must(w.store.SetKnownGood(good.ID, false))
+				w.write("home/a/x.yaml", "bad")
+				w.write("repo/y.yaml", "bad")
+				for _, name := range []string{"x.yaml", "y.yaml", "z.yaml", "a/x.yaml", "a/y.yaml", "a/z.yaml"} {
+					w.write("victim/"+name, "theirs")
+				}
+				plant := func() {
+					w.must(os.Rename(w.path(at), w.path("moved")))
+					w.link(w.path("victim"), at)
+				}
+				var err error
+				if when == "before keep" {
+					plant()
+					keep := w.capture("keep")
+					_, err = restore.Prepare(now, w.store, good, keep, w.sets, nil)
+					var astray *snapshot.AstrayError
+					if !errors.As(err, &astray) || astray.Hint() == "" || astray.Agent != "a" {
+						t.Errorf("error is %v", err)
+					}
+				} else {
+					p := w.plan(good)
+					if when == "after the plan" {
+						plant()
+					}
+					_, err = restore.ExecuteAt(p, w.store, true, writeOnce(when, plant))
+				}
+				if err == nil && when != "before exchange" && when != "staged" {
+					t.Error("no error")
+				}
+				for _, name := range []string{"x.yaml", "y.yaml", "z.yaml", "a/x.yaml", "a/y.yaml", "a/z.yaml"} {
+					if got := w.read("victim/" + name); got != "theirs" {
+						t.Errorf("%s of somebody else holds %q", name, got)
+					}
+				}
+				if entries, _ := os.ReadDir(w.path("victim")); len(entries) != 4 {
+					t.Errorf("there are %d names", len(entries))
+				}
+			})
+		}
+	}
+}
+
+// A link in the root's path that was there at the first capture is the user's.
+// So is a directory that was made anew, however it got its inode.
+func TestRootsThatAreTheUsersOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, snapshot.Set{Root: "real", Files: []string{"*.yaml"}})
+	w.link("real", "home")
+	w.sets[0].Root = w.path("home")
+	w.write("home/x.yaml", "good")
+	good := w.capture("healthy")
+	w.must(w.store.SetKnownGood(good.ID, false))
+	w.must(os.Rename(w.path("real"), w.path("old")))
+	w.write("real/x.yaml", "bad")
+	w.execute(w.plan(good))
+	if got := w.read("real/x.yaml"); got != "good" {
+		t.Errorf("it holds %q", got)
+	}
+	w.remove("home")
+	w.write("home/x.yaml", "bad")
+	w.execute(w.plan(good))
+	if got := w.read("home/x.yaml"); got != "good" {
+		t.Errorf("it holds %q", got)
+	}
+}
+
+// What stands in the place of a directory of the known good is kept, and makes
+// room for it, though no pattern names it.
+func TestWhatStandsInADirectorysPlace(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"conf.d/*.yaml", "*/*.yaml", "**/*.yaml"} {
+		for kind, stand := range map[string]func(w *world){
+			"file":          func(w *world) { w.write("home/conf.d", "precious") },
+			"link":          func(w *world) { w.link("../outside", "home/conf.d") },
+			"dangling link": func(w *world) { w.link("nowhere", "home/conf.d") },
+		} {
+			t.Run(pattern+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, snapshot.Set{Root: "home", Files: []string{"main.yaml", pattern}})
+				w.write("outside/x.yaml", "theirs")
+				w.write("home/notes.txt", "nobody's business")
+				w.write("home/main.yaml", "good")
+				w.write("home/conf.d/x.yaml", "good")
+				good, want := w.capture("healthy"), w.tree()
+				w.sets[0].Dirs = good.Dirs("")
+				w.write("home/main.yaml", "bad")
+				w.remove("home/conf.d")
+				stand(w)
+				p := w.plan(good)
+				kept, err := w.store.Load(p.Keep)
+				w.must(err)
+				m, ok := kept.Member("conf.d")
+				if !ok || m.Type == snapshot.Dir {
+					t.Errorf("it is not kept: %+v", m)
+				}
+				if _, ok := kept.Member("notes.txt"); ok {
+					t.Error("a file that is in nobody's way is captured")
+				}
+				w.execute(p)
+				same(t, "tree", w.tree(), want)
+				// And back: what was kept can be put back as well.
+				w.execute(w.plan(kept))
+				if got, err := os.Lstat(w.path("home/conf.d")); err != nil || got.IsDir() {
+					t.Errorf("it is not put back: %v, %v", got, err)
+				}
+			})
+		}
+	}
+}

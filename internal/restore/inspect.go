@@ -2,7 +2,9 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"slices"
 
@@ -13,8 +15,14 @@ import (
 // names the members that are not as p wants them, or still have a file under
 // its temporary name.
 func Inspect(p *Plan) (done bool, pending []string, err error) {
+	t := newTops(p)
+	defer t.close()
+	return p.inspect(t)
+}
+
+func (p *Plan) inspect(t *tops) (done bool, pending []string, err error) {
 	for _, s := range p.Steps {
-		ok, err := s.done()
+		ok, err := s.done(t)
 		if err != nil {
 			return false, nil, fmt.Errorf("cannot inspect %s: %w", s.Name(), err)
 		}
@@ -26,8 +34,11 @@ func Inspect(p *Plan) (done bool, pending []string, err error) {
 }
 
 // done reports whether step s finds nothing to do.
-func (s Step) done() (bool, error) {
-	d, base, whole, err := descend(s.Dir, s.path())
+func (s Step) done(t *tops) (bool, error) {
+	d, base, whole, err := t.descend(s.Dir, s.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.Want == nil, nil // the root is yet to be made
+	}
 	if err != nil {
 		return false, err
 	}
@@ -72,8 +83,8 @@ func (p *Plan) wanted() iter.Seq[snapshot.Member] {
 // readBack compares everything that was put back with the plan: each member
 // where it is, and then the set as a whole as the next capture will see it,
 // which also finds what has been added.
-func (p *Plan) readBack(ctx context.Context) error {
-	_, wrong, err := Inspect(p)
+func (p *Plan) readBack(ctx context.Context, t *tops) error {
+	_, wrong, err := p.inspect(t)
 	if err != nil {
 		return err
 	}

@@ -25,17 +25,7 @@ import (
 type dir struct {
 	root *os.Root
 	f    *os.File
-}
-
-// openTop opens a directory that the user has configured. The links in its
-// path are the user's own.
-func openTop(name string) (*dir, error) {
-	// "/." so that a FIFO in its place is refused, and not waited for.
-	root, err := os.OpenRoot(strings.TrimRight(name, "/") + "/.")
-	if err != nil {
-		return nil, err
-	}
-	return newDir(root)
+	top  bool // belongs to tops, which close it
 }
 
 func newDir(root *os.Root) (*dir, error) {
@@ -44,10 +34,13 @@ func newDir(root *os.Root) (*dir, error) {
 		root.Close()
 		return nil, err
 	}
-	return &dir{root, f}, nil
+	return &dir{root: root, f: f}, nil
 }
 
 func (d *dir) close() {
+	if d.top {
+		return
+	}
 	d.f.Close()
 	d.root.Close()
 }
@@ -88,12 +81,12 @@ func (d *dir) open(name string) (*dir, error) {
 // descend opens the directory that holds path, beneath top. When a directory on
 // the way is missing, or is a link or a file, it returns the one above, with
 // whole false: nothing is at path.
-func descend(top, path string) (d *dir, base string, whole bool, err error) {
+func (t *tops) descend(top, path string) (d *dir, base string, whole bool, err error) {
 	if !filepath.IsLocal(path) || path == "." {
 		return nil, "", false, fmt.Errorf("cannot open %q in %s: not beneath it", path, top)
 	}
 	elements := strings.Split(path, "/")
-	d, err = openTop(top)
+	d, err = t.open(top)
 	if err != nil {
 		return nil, "", false, err
 	}

@@ -32,8 +32,12 @@ type Plan struct {
 	// touched, and is compared when everything is read back.
 	Sets []snapshot.Set `json:"sets"`
 	Was  []snapshot.Set `json:"was"`
-	// Roots are the root directories as they were when the plan was made.
-	Roots    []snapshot.RootID `json:"roots"`
+	// Roots are the root directories as they were when the plan was made. One
+	// without an inode was gone, and is made anew.
+	Roots []snapshot.RootID `json:"roots"`
+	// Follows are the directories outside of them that links lead into and the
+	// plan changes.
+	Follows  []snapshot.RootID `json:"follows,omitempty"`
 	Reverts  []Revert          `json:"reverts,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
 	stateDir string            // where splices were saved; "" before Save

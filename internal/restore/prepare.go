@@ -51,16 +51,32 @@ func Prepare(now time.Time, store *snapshot.Store, target, keep snapshot.Manifes
 			}
 		}
 	}
-	look, err := snapshot.Observe(context.Background(), sets, limits(slices.Values(keep.Members)))
+	look, err := snapshot.ObserveGone(context.Background(), sets, limits(slices.Values(keep.Members)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot plan: %w", err)
 	}
 	p.Roots = look.Roots
+	for i, id := range p.Roots {
+		if id.Inode == 0 { // gone: it is made as it was
+			was := target.Roots[slices.IndexFunc(target.Roots, func(was snapshot.RootID) bool { return was.Label == id.Label })]
+			p.Roots[i].Mode, p.Roots[i].UID, p.Roots[i].GID = was.Mode, was.UID, was.GID
+		}
+	}
 	if err := p.compare(look.Members, keep); err != nil {
 		return nil, err
 	}
 	want := p.places(target.Members, true)
 	have := p.places(look.Members, false)
+	p.locate(want, have)
+	// The known good says where a set belongs: a person may have accepted another
+	// place since target was taken.
+	anchor, ok, err := store.KnownGood()
+	if err != nil || !ok {
+		anchor = target
+	}
+	if err := snapshot.Astray(slices.Concat(p.Roots, p.Follows), anchor); err != nil {
+		return nil, err
+	}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(want)), func(s place) bool { return s.member.Type != snapshot.Dir }) {
 		return nil, &RefusedError{
 			what: fmt.Sprintf("cannot put back snapshot %s: it holds no file that today's patterns name", target.ID),
@@ -130,6 +146,7 @@ func (e *RefusedError) Hint() string { return e.hint }
 // followed has two.
 type place struct {
 	dir     string
+	follow  string // the directory of today's `follow` that dir is, if through
 	member  snapshot.Member
 	through bool
 	spliced bool
@@ -161,9 +178,9 @@ func (p *Plan) places(members []snapshot.Member, notes bool) map[string]place {
 		}
 		// The directory that today's config allows, never one from the store:
 		// permission that was withdrawn stays withdrawn.
-		dir, ok := followed(set, member)
+		follow, dir, ok := followed(set, member)
 		if ok {
-			add(place{dir: dir, member: member, through: true})
+			add(place{dir: dir, follow: follow, member: member, through: true})
 		} else if notes {
 			p.note("%s: %s is not in a directory that `follow` names and is left alone", member.Name(), member.Followed)
 		}
@@ -171,13 +188,13 @@ func (p *Plan) places(members []snapshot.Member, notes bool) map[string]place {
 	return out
 }
 
-// touchable reports whether the patterns of sets let m be restored. A link may
-// stand where they expect a directory.
+// touchable reports whether the patterns of sets let m be restored. A link or a
+// file may stand where they expect a directory.
 func touchable(sets []snapshot.Set, m snapshot.Member) bool {
 	if snapshot.Match(sets, m) {
 		return true
 	}
-	if m.Type != snapshot.Link {
+	if m.Type == snapshot.Dir || m.Reads {
 		return false
 	}
 	m.Type = snapshot.Dir
@@ -185,18 +202,18 @@ func touchable(sets []snapshot.Set, m snapshot.Member) bool {
 }
 
 // followed returns the directory of today's `follow` that the file which m was
-// read from is in. Its path may have been recorded with the links in that
-// directory's own path resolved.
-func followed(set snapshot.Set, m snapshot.Member) (string, bool) {
+// read from is in, and the path of it by which that was recorded: perhaps with
+// the links in it resolved.
+func followed(set snapshot.Set, m snapshot.Member) (follow, dir string, ok bool) {
 	for _, dir := range set.Follow {
 		if beneath(dir, m.Followed) {
-			return dir, true
+			return dir, dir, true
 		}
 		if real, err := filepath.EvalSymlinks(dir); err == nil && beneath(real, m.Followed) {
-			return real, true
+			return dir, real, true
 		}
 	}
-	return "", false
+	return "", "", false
 }
 
 func setOf(sets []snapshot.Set, m snapshot.Member) snapshot.Set {

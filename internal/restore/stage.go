@@ -29,7 +29,7 @@ func (e *executor) stage(i int) error {
 	if s.Op != OpPut && s.Op != OpRepair && s.Op != OpHold {
 		return nil
 	}
-	d, base, whole, err := descend(s.Dir, s.path())
+	d, base, whole, err := e.tops.descend(s.Dir, s.path())
 	if err != nil {
 		return e.blocked(s, err)
 	}
@@ -133,7 +133,7 @@ func sameOwner(a, b snapshot.Member) bool { return a.UID == b.UID && a.GID == b.
 // find what Keep took or what is wanted.
 func (e *executor) check(i int) error {
 	s := e.plan.Steps[i]
-	d, base, whole, err := descend(s.Dir, s.path())
+	d, base, whole, err := e.tops.descend(s.Dir, s.path())
 	if err != nil {
 		return e.blocked(s, err)
 	}
@@ -255,7 +255,7 @@ func (e *executor) tidy(i int) error {
 	}
 	paths := stagings(s.path())
 	for i, path := range paths {
-		d, base, whole, err := descend(s.Dir, path)
+		d, base, whole, err := e.tops.descend(s.Dir, path)
 		if err != nil {
 			return e.blocked(s, err)
 		}

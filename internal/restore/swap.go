@@ -114,7 +114,7 @@ func (e *executor) staged(d *dir, s Step) (*dir, error) {
 		return d, nil
 	}
 	for _, path := range stagings(s.path()) {
-		up, _, whole, err := descend(s.Dir, path)
+		up, _, whole, err := e.tops.descend(s.Dir, path)
 		if err != nil {
 			return nil, err
 		}

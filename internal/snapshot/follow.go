@@ -15,6 +15,8 @@ const maxHops = 40
 // follow is a directory that links may lead into.
 type follow struct {
 	root  *os.Root
+	id    RootID
+	noted bool // in Look.Follows
 	owner int
 	names []string // its absolute path as configured, and without links
 }
@@ -37,6 +39,10 @@ func (o *observer) link(d *directory, name string, info fs.FileInfo, from, at po
 	m := Member{Set: o.in.Label, Path: d.join(name), Type: Link, Target: target, Reads: v.reads}
 	matched := v.files || v.reads
 	end, ok := o.resolve(d, target)
+	if ok && !end.in.noted {
+		end.in.noted = true
+		o.look.Follows = append(o.look.Follows, end.in.id)
+	}
 	switch {
 	case ok && end.info.Mode().IsRegular() && matched:
 		o.written(before)
@@ -60,7 +66,7 @@ func (o *observer) link(d *directory, name string, info fs.FileInfo, from, at po
 	// The link itself, then. Where patterns go on beneath it, it stands in the place of a
 	// directory, and hides what it should hold. Only ** passes by every link in
 	// a tree; those are not the config's.
-	if !matched && !at.beyond(from) {
+	if !matched && !at.beyond(from) && !o.in.Dirs[m.Path] {
 		return nil
 	}
 	m = before.member(m)
@@ -101,12 +107,6 @@ func (o *observer) resolve(d *directory, target string) (end, bool) {
 	var e end
 	at := d.followed
 	if !filepath.IsAbs(target) && at == "" {
-		if o.physical == "" {
-			var err error
-			if o.physical, err = filepath.EvalSymlinks(o.in.Root); err != nil {
-				return end{}, false
-			}
-		}
 		at = filepath.Join(o.physical, d.path)
 	}
 	todo := strings.Split(target, "/")
@@ -167,13 +167,14 @@ func (o *observer) follow(abs string) (*follow, string, bool) {
 	if o.follows == nil {
 		o.follows = make([]follow, 0, len(o.in.Follow))
 		for _, name := range o.in.Follow {
-			root, st, err := openRoot(name)
+			root, id, st, err := openRoot(name)
 			if err != nil {
 				continue // what is not there cannot be led into
 			}
-			f := follow{root: root, owner: st.uid, names: []string{filepath.Clean(name)}}
-			if real, err := filepath.EvalSymlinks(name); err == nil && real != f.names[0] {
-				f.names = append(f.names, real)
+			id.Label = o.in.Label
+			f := follow{root: root, id: id, owner: st.uid, names: []string{filepath.Clean(name)}}
+			if id.Linked() {
+				f.names = append(f.names, id.Real)
 			}
 			o.follows = append(o.follows, f)
 		}

@@ -21,6 +21,8 @@ type Look struct {
 	Members []Member
 	// Roots are in the order of the sets.
 	Roots []RootID
+	// Follows are the directories of Set.Follow that a link of the set led into.
+	Follows []RootID
 	// Missing are the names (label and path) that Files spells out and that do
 	// not exist, sorted.
 	Missing []string
@@ -84,11 +86,23 @@ var rereads = []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 250 
 // The error is [ErrUnsettled], a [*RefusedError], that of ctx, or that of an
 // invalid set.
 func Observe(ctx context.Context, sets []Set, limits Limits) (*Look, error) {
+	return look(ctx, sets, limits, false)
+}
+
+// ObserveGone is Observe for who is about to put the set back: a root that is
+// gone, in a directory that is there, is a set without members. Its RootID has
+// no inode. In health it is an error, because a config that is gone is not an
+// empty one.
+func ObserveGone(ctx context.Context, sets []Set, limits Limits) (*Look, error) {
+	return look(ctx, sets, limits, true)
+}
+
+func look(ctx context.Context, sets []Set, limits Limits, gone bool) (*Look, error) {
 	if err := valid(sets); err != nil {
 		return nil, err
 	}
 	for i := 0; ; i++ {
-		look, err := observe(ctx, sets, limits)
+		look, err := observe(ctx, sets, limits, gone)
 		if !errors.Is(err, ErrUnsettled) || i == len(rereads) {
 			return look, err
 		}
@@ -100,8 +114,8 @@ func Observe(ctx context.Context, sets []Set, limits Limits) (*Look, error) {
 	}
 }
 
-func observe(ctx context.Context, sets []Set, limits Limits) (*Look, error) {
-	o := observer{ctx: ctx, limits: limits, look: &Look{bytes: map[string][]byte{}}}
+func observe(ctx context.Context, sets []Set, limits Limits, gone bool) (*Look, error) {
+	o := observer{ctx: ctx, gone: gone, limits: limits, look: &Look{bytes: map[string][]byte{}}}
 	defer o.close()
 	for i := range sets {
 		if err := o.set(&sets[i]); err != nil {

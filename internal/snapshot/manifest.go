@@ -43,9 +43,11 @@ type Manifest struct {
 	Cured   int      `json:"cured,omitempty"`
 	History []Change `json:"history,omitempty"`
 	Proofs  []Proof  `json:"proofs,omitempty"`
-	// Sets are the patterns that were in force, Roots what the roots were.
-	Sets  []Set    `json:"sets"`
-	Roots []RootID `json:"roots"`
+	// Sets are the patterns that were in force, Roots what the roots were, and
+	// Follows the directories outside that links led into.
+	Sets    []Set    `json:"sets"`
+	Roots   []RootID `json:"roots"`
+	Follows []RootID `json:"follows,omitempty"`
 	// Members are sorted by Name.
 	Members []Member `json:"members"`
 }
@@ -70,6 +72,17 @@ type Proof struct {
 
 // Member returns the member with this name.
 func (m Manifest) Member(name string) (Member, bool) { return find(m.Members, name) }
+
+// Dirs are the directories of the set with this label, for Set.Dirs.
+func (m Manifest) Dirs(label string) map[string]bool {
+	dirs := map[string]bool{}
+	for _, member := range m.Members {
+		if member.Set == label && member.Type == Dir {
+			dirs[member.Path] = true
+		}
+	}
+	return dirs
+}
 
 // onDisk is when the snapshot's bytes were last seen live, as far as saving
 // tells.

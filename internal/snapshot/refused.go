@@ -37,7 +37,7 @@ const (
 
 // hints says what a person can do about a refusal.
 var hints = map[Refusal]string{
-	RootMissing: "check config.root; if the directory was moved away, put it back or restore a snapshot by its restore.sh",
+	RootMissing: "check config.root; if the directory was moved away, put it back; `deadman rollback` makes it anew",
 	RootNotDir:  "config.root must name a directory; name files in config.files",
 	Unreadable:  "run deadman as a user that may read it, or exclude it",
 	NotRegular:  "remove it, or exclude it",

@@ -48,7 +48,7 @@ func (e *NoSpaceError) Unwrap() error { return e.Err }
 //
 // A look whose bytes hash is stored already makes no second snapshot: that one
 // is returned. Its standing, history and evidence (inodes, ctimes) stay what
-// they were; Seen becomes meta.Now; sets and identity become today's, because
+// they were; Seen becomes meta.Now; sets, identity and where the roots are become today's, because
 // under these patterns these bytes are the whole config; files that were
 // damaged in the store are written again.
 func (s *Store) Save(look *Look, sets []Set, meta Meta) (Manifest, error) {
@@ -56,6 +56,10 @@ func (s *Store) Save(look *Look, sets []Set, meta Meta) (Manifest, error) {
 	defer s.mu.Unlock()
 	if err := s.sweep(); err != nil {
 		return Manifest{}, err
+	}
+	sets = slices.Clone(sets)
+	for i := range sets {
+		sets[i].Dirs = nil
 	}
 	m, stored, err := s.ByHash(look.Hash)
 	if err != nil {
@@ -92,6 +96,9 @@ func (s *Store) saveAgain(m Manifest, look *Look, sets []Set, meta Meta) (Manife
 		}
 	}
 	m.Seen, m.Identity = meta.Now.UTC(), look.Identity
+	// Where the roots are is today's as well: the caller saves no look that went
+	// astray. Their modes and owners are those of the snapshot.
+	m.Roots, m.Follows = relocated(m.Roots, look.Roots), relocated(m.Follows, look.Follows)
 	if !reflect.DeepEqual(m.Sets, sets) {
 		m.Sets, m.Roots = sets, look.Roots
 		if err := atomicfile.WriteFile(s.root, dirOf(m.ID)+"/restore.sh", script(m), 0o700); err != nil {
@@ -99,6 +106,20 @@ func (s *Store) saveAgain(m Manifest, look *Look, sets []Set, meta Meta) (Manife
 		}
 	}
 	return m, s.write(m)
+}
+
+// relocated is was with today's places, and with what was not in it.
+func relocated(was, now []RootID) []RootID {
+	was = slices.Clone(was)
+	for _, id := range now {
+		i := slices.IndexFunc(was, id.is)
+		if i < 0 {
+			was = append(was, id)
+			continue
+		}
+		was[i].Real, was[i].Device, was[i].Inode = id.Real, id.Device, id.Inode
+	}
+	return was
 }
 
 func (s *Store) saveNew(look *Look, sets []Set, meta Meta) (Manifest, error) {
@@ -111,7 +132,7 @@ func (s *Store) saveNew(look *Look, sets []Set, meta Meta) (Manifest, error) {
 		Created: now, Seen: now,
 		Hash: look.Hash, Content: look.Content, Identity: look.Identity,
 		AgentVersion: meta.AgentVersion, Evidence: meta.Evidence, Standing: meta.Standing,
-		Sets: sets, Roots: look.Roots, Members: look.Members,
+		Sets: sets, Roots: look.Roots, Follows: look.Follows, Members: look.Members,
 	}
 	encoded, err := m.Encode()
 	if err != nil {

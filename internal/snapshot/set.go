@@ -39,6 +39,12 @@ type Set struct {
 	Follow []string `json:"follow,omitempty"`
 	// Preserve are the keys whose values the identity leaves out.
 	Preserve []document.Key `json:"preserve,omitempty"`
+	// Dirs are the directories that the known good has members in. What stands
+	// in the place of one, and could hide such a member, is captured, whatever
+	// it is and whether a pattern matches it: it is in the way of putting the
+	// known good back, and nothing is replaced that was not captured. They are of
+	// no manifest.
+	Dirs map[string]bool `json:"-"`
 	// Formats says how to parse a file whose name does not tell, by path.
 	Formats map[string]document.Format `json:"formats,omitempty"`
 }
@@ -47,8 +53,11 @@ type Set struct {
 // that was moved away and replaced has another inode, which is a change and
 // not an empty config.
 type RootID struct {
-	Label  string `json:"label,omitempty"`
+	Label string `json:"label,omitempty"`
+	// Path is as configured, Real the same without links. Real is empty in what
+	// earlier versions have recorded.
 	Path   string `json:"path"`
+	Real   string `json:"real,omitempty"`
 	Device uint64 `json:"device"`
 	Inode  uint64 `json:"inode"`
 	// Mode (07777), UID and GID are for making the root anew where it is gone;

@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -27,6 +26,7 @@ const (
 type observer struct {
 	ctx     context.Context
 	limits  Limits
+	gone    bool // a root may be gone
 	look    *Look
 	total   int64 // bytes read
 	scanned int   // names looked at
@@ -34,7 +34,7 @@ type observer struct {
 
 	// of the set in hand
 	in       *Set
-	physical string // of in.Root; "" until a relative link is met
+	physical string // of in.Root
 	follows  []follow
 }
 
@@ -60,45 +60,28 @@ func (d *directory) join(name string) string { return path.Join(d.path, name) }
 
 // set reads one set.
 func (o *observer) set(s *Set) error {
-	o.in, o.physical, o.follows = s, "", nil
+	o.in, o.follows = s, nil
 	defer func() {
 		for _, f := range o.follows {
 			f.root.Close()
 		}
 	}()
-	root, st, err := openRoot(s.Root)
+	root, id, st, err := openRoot(s.Root)
+	if missing := (*RefusedError)(nil); o.gone && errors.As(err, &missing) && missing.Why == RootMissing {
+		if id, err = goneRoot(s.Root, err); err == nil {
+			id.Label = s.Label
+			o.look.Roots = append(o.look.Roots, id)
+		}
+		return err
+	}
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	o.look.Roots = append(o.look.Roots, RootID{
-		Label: s.Label, Path: s.Root, Device: st.device, Inode: st.inode, Mode: st.mode, UID: st.uid, GID: st.gid,
-	})
+	id.Label, o.physical = s.Label, id.Real
+	o.look.Roots = append(o.look.Roots, id)
 	o.renamed(st)
 	return o.walk(&directory{root: root, owner: st.uid, is: st, captured: true}, s.start())
-}
-
-// openRoot opens a directory that the user has configured. The "/." makes the
-// kernel insist on a directory before it opens anything: opening a FIFO that
-// was put in its place would wait for ever.
-func openRoot(name string) (*os.Root, stamp, error) {
-	root, err := os.OpenRoot(strings.TrimRight(name, "/") + "/.")
-	if err != nil {
-		why := Unreadable
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			why = RootMissing
-		case errors.Is(err, syscall.ENOTDIR):
-			why = RootNotDir
-		}
-		return nil, stamp{}, &RefusedError{Path: name, Why: why, Err: err}
-	}
-	info, err := root.Stat(".")
-	if err != nil {
-		root.Close()
-		return nil, stamp{}, &RefusedError{Path: name, Why: Unreadable, Err: err}
-	}
-	return root, stampOf(info), nil
 }
 
 // walk reads what the patterns match in d and beneath it.
@@ -116,6 +99,7 @@ func (o *observer) walk(d *directory, at position) error {
 		if !matched && !next.open() {
 			continue
 		}
+		there := matched || o.in.Dirs[d.join(name)]
 		info, err := d.root.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a literal that is missing, or one that has just gone
@@ -124,7 +108,7 @@ func (o *observer) walk(d *directory, at position) error {
 		}
 		switch info.Mode().Type() {
 		case 0:
-			if matched {
+			if there {
 				m := Member{Set: o.in.Label, Path: d.join(name), Reads: v.reads}
 				if d.followed != "" {
 					m.Followed = filepath.Join(d.followed, name)
@@ -140,7 +124,7 @@ func (o *observer) walk(d *directory, at position) error {
 		case fs.ModeSymlink:
 			err = o.link(d, name, info, at, next, v)
 		default:
-			if matched {
+			if there {
 				err = o.refuse(d, name, NotRegular, nil)
 			}
 		}
@@ -173,7 +157,7 @@ func (o *observer) names(d *directory, at position) ([]string, error) {
 					names = append(names, e.Name())
 				}
 			default:
-				if v.files || v.reads {
+				if v.files || v.reads || next.open() && o.in.Dirs[d.join(e.Name())] {
 					names = append(names, e.Name())
 				}
 			}
@@ -213,7 +197,7 @@ func (o *observer) enter(sub *directory, root *os.Root, name string, info fs.Fil
 		return o.refuse(sub, "", TooDeep, nil)
 	}
 	var err error
-	if sub.root, err = root.OpenRoot(name + "/."); err != nil { // "/.": see openRoot
+	if sub.root, err = root.OpenRoot(name + "/."); err != nil { // "/.": a FIFO is refused, not waited for
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return ErrUnsettled
 		}
