@@ -161,7 +161,7 @@ var reasonRules = [...]struct{ name, rule string }{
 	SomeChecksUnhealthy: {"some-checks-unhealthy", "it serves, but a check is unhealthy"},
 	ReadyLost:           {"ready-lost", "it serves, but is not ready, and the config is not to blame"},
 	ForeignStart:        {"foreign-start", "a process appeared that neither deadman nor its supervisor started"},
-	RivalStarts:         {"rival-starts", "a second foreign start in one incident: another watchdog is at work"},
+	RivalStarts:         {"rival-starts", "a second foreign start in one incident, or a third in a row while all was well: another watchdog is at work"},
 	WouldAct:            {"would-act", "nothing may be done (mode is observe, or it is a child that nobody watches): this is what would have been done"},
 
 	StoppedByPerson:       {"stopped-by-person", "a person stopped it"},

@@ -74,6 +74,9 @@ const (
 	launchesPerConfig = 2
 	// foreignLimit: at so many foreign starts in one incident we stand down.
 	foreignLimit = 2
+	// bouncesMax: so many processes one after the other while all was well, that
+	// nobody explains, are another watchdog's and no person's.
+	bouncesMax = 3
 	// racedMax: so many times in a row a restore that found the config changed
 	// under its hands is begun anew at once.
 	racedMax = 5

@@ -60,6 +60,9 @@ type State struct {
 
 	Pending  Action `json:"pending,omitzero"`
 	Attempts int    `json:"attempts,omitempty"`
+	// Bounces are when, within the start limit's interval, one process took the
+	// place of another outside an incident and nobody explains it.
+	Bounces []time.Time `json:"bounces,omitempty"`
 	// Said are the findings already alerted outside an incident, by reason and
 	// identity, so that each is said once.
 	Said []string `json:"said,omitempty"`

@@ -61,6 +61,7 @@ func (s State) clone() State {
 	s.Starts = slices.Clone(s.Starts)
 	s.Loop.At = slices.Clone(s.Loop.At)
 	s.Said = slices.Clone(s.Said)
+	s.Bounces = slices.Clone(s.Bounces)
 	s.Known.Versions = slices.Clone(s.Known.Versions)
 	s.Incident.Tried = slices.Clone(s.Incident.Tried)
 	s.Incident.Failures = slices.Clone(s.Incident.Failures)

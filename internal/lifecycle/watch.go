@@ -150,6 +150,9 @@ func (m *machine) noteLife(r Round) {
 		(m.Phase == deadman.Verifying || m.Phase == deadman.Probation) {
 		m.foreign()
 	}
+	if !m.Incident.Open() && !explained {
+		m.bounced()
+	}
 	m.endUp(r.Previous)
 	m.Life = Life{
 		Process: r.Process, FirstAt: m.now, Restarts: r.Restarts,
@@ -241,6 +244,21 @@ func (m *machine) down() bool {
 		return true
 	}
 	return false
+}
+
+// bounced counts a process that took the place of another while all was well, and
+// that nobody explains. Once may be a person; again and again is another watchdog
+// (incident 65), which no round sees at work.
+func (m *machine) bounced() {
+	m.Bounces = slices.DeleteFunc(append(m.Bounces, m.now), func(at time.Time) bool {
+		return m.now.Sub(at) >= m.policy.StartLimitInterval
+	})
+	if len(m.Bounces) == bouncesMax {
+		m.actions = append(m.actions, Action{Kind: Alert, Reason: deadman.RivalStarts, Snapshot: m.Seen.Snapshot})
+	}
+	if len(m.Bounces) > bouncesMax {
+		m.Bounces = slices.Clone(m.Bounces[1:])
+	}
 }
 
 // judge says what a round means for an agent that is not being recovered.
