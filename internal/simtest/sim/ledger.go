@@ -27,6 +27,7 @@ type ledger struct {
 	opens            bool   // this step opens one
 	put              string // identity that a rollback put there
 	onTarget         string // the same, if the start in hand is on it
+	ours             deadman.Process
 	verified, failed map[string]bool
 	open             []string // failed, and the next Keep says whether it counts
 	words            bool     // a person asked for more than a pause
@@ -104,6 +105,9 @@ func (l *ledger) round(r lifecycle.Round, w *World) {
 	}
 	before := l.looks
 	l.unsaved = &before
+	if !r.Process.IsZero() && r.Process != l.ours {
+		l.onTarget = "" // What runs is not what was started on it.
+	}
 	l.left = r.Stopped && r.Presence == deadman.Gone && (l.left || !w.state.Incident.Open())
 	switch {
 	case r.Alive == deadman.Unhealthy:
@@ -148,8 +152,13 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		}
 		l.open, l.hindered = nil, len(o.Causes) > 0
 	}
-	if o := ev.Outcome; o != nil && o.Kind == lifecycle.DoStart && (o.Changed || !o.Appeared.IsZero()) {
-		l.onTarget = "" // Nothing was started on it.
+	if o := ev.Outcome; o != nil {
+		if o.Changed || !o.Appeared.IsZero() {
+			l.onTarget = "" // Nothing was started on it, or something else runs.
+		}
+		if o.Kind == lifecycle.DoStart {
+			l.ours = o.Process
+		}
 	}
 	l.opens = !before.Incident.Open()
 	if id := w.state.Incident.ID; id != l.incident {
