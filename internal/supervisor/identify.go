@@ -104,7 +104,7 @@ func (c *Command) doubt(p deadman.Process, another bool) string {
 		return ""
 	case proc.Alive(known) == deadman.Running:
 		return fmt.Sprintf("it is another program, and process %d, which was the agent, lives", known.PID)
-	case known.Boot == p.Boot && p.Start < known.Start:
+	case known.Boot == p.Boot && p.Start <= known.Start: // or in its very tick, which no successor is
 		return "it is another program, and was there before the agent"
 	case c.CheckPort != 0 && err == nil && len(sockets) == 0:
 		return fmt.Sprintf("it is another program, and nobody listens on port %d", c.CheckPort)
