@@ -16,8 +16,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -55,7 +53,7 @@ func NewWorld(s *Scenario, dir, programs string) (*World, error) {
 	w := &World{Scenario: s, Dir: dir, Programs: programs}
 	var err error
 	if s.Volume != "" {
-		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+s.Volume); err != nil {
+		if err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+s.Volume, "tmpfs", dir).Run(); err != nil {
 			return nil, fmt.Errorf("cannot mount a file system: %v", err)
 		}
 	}
@@ -242,7 +240,7 @@ func (w *World) sweep() {
 		}
 	}
 	if w.Scenario.Volume != "" {
-		_ = unix.Unmount(w.Dir, unix.MNT_DETACH)
+		_ = exec.Command("umount", "--lazy", w.Dir).Run()
 	}
 }
 
