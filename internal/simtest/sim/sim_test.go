@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	histories = flag.Int("histories", 2000, "how many histories to play")
+	histories = flag.Int("histories", 500, "how many histories to play")
 	seed      = flag.Uint64("seed", 1, "the first one's seed")
 	noShrink  = flag.Bool("noshrink", false, "tell of a failure as it was found")
 )

@@ -160,7 +160,10 @@ func TestDownAndBack(t *testing.T) {
 	d.put()
 	same(t, "due at once", d.due(), time.Duration(0))
 	for _, gap := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 600, 600} {
-		same(t, "error", d.deliver(), "cannot notify by webhook: connection refused")
+		// A server that has just gone may still take the call, and reset it.
+		if got := d.deliver(); got != "cannot notify by webhook: connection refused" && got != "cannot notify by webhook: connection reset by peer" {
+			t.Errorf("error: %s", got)
+		}
 		same(t, "gap", d.due(), gap*time.Second)
 		same(t, "too early", d.deliver(), "")
 		d.now = d.now.Add(gap * time.Second)
