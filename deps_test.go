@@ -386,7 +386,7 @@ func TestNoMachineInTheRepository(t *testing.T) {
 		t.Skipf("not a git checkout, or no git: %v", err)
 	}
 	banned := []*regexp.Regexp{
-		// The preceding character keeps "testdata/work/" and "$WORK/" apart from it.
+		// The preceding character keeps directories of that name in ours apart from it.
 		regexp.MustCompile(`(^|[^\w.$}/-])` + "/wo" + `rk/`),
 	}
 	hosts := []string{"proxy.gol" + "ang.org", "sum.gol" + "ang.org", "registry.np" + "mjs.org", "py" + "pi.org", "deb.deb" + "ian.org"}

@@ -378,9 +378,10 @@ func (w *World) calm() {
 	if w.half == 0 && w.versions[w.disk].starts {
 		w.must(fmt.Errorf("what is live starts, and the agent is not well in the end"))
 	}
-	for _, target := range w.targets() {
+	targets := w.targets()
+	for _, target := range targets {
 		// Not across versions of the agent: that is an outside cause that holds on.
-		if !slices.Contains(w.state.Known.Versions, w.agent) {
+		if !slices.Contains(targets[0].Versions, w.agent) {
 			return
 		}
 		v := w.versions[w.stockOf(target.Snapshot)]
