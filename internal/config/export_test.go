@@ -41,3 +41,20 @@ func Defaults() []string {
 }
 
 func DefaultNode(def string) (*yaml.Node, error) { return defaultNode(def) }
+
+// WrongPattern says why a pattern is refused, "" if it is not.
+func WrongPattern(pattern string) string {
+	why, _ := wrongPattern(pattern)
+	return why
+}
+
+// PatternMatches reports whether a pattern beneath root matches a path there.
+func PatternMatches(root, pattern, path string) bool {
+	return meet(absolute(root, pattern), literal(root+"/"+path))
+}
+
+// PatternCovers reports whether an `exclude` surely takes away all that a pattern
+// matches.
+func PatternCovers(root, exclude, pattern string) bool {
+	return newOwnedSet(root, []string{exclude}, nil).spares(absolute(root, pattern))
+}

@@ -27,8 +27,24 @@ func wrongPattern(p string) (why, hint string) {
 		if _, err := path.Match(e, ""); err != nil {
 			return "a bracket or an escape is not closed", ""
 		}
+		if name := unescaped(e); name == "." || name == ".." {
+			return "it is not a clean path", "leave out `.` and `..`, also with a backslash before them"
+		}
 	}
 	return "", ""
+}
+
+// unescaped is the one name that an element with escapes stands for, "" if it has
+// none, or wildcards as well.
+func unescaped(e string) string {
+	if !strings.Contains(e, `\`) || strings.ContainsAny(e, "*?[") {
+		return ""
+	}
+	var name strings.Builder
+	for _, t := range tokens(e) {
+		name.WriteRune(t.ranges[0][0])
+	}
+	return name.String()
 }
 
 // glob is a pattern as absolute elements, so that patterns of different roots

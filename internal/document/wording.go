@@ -47,5 +47,9 @@ func charColumn(src []byte, line, column int) int {
 	if line < 1 || line > len(lines) || column < 1 || column > len(lines[line-1])+1 {
 		return column
 	}
-	return 1 + utf8.RuneCount(lines[line-1][:column-1])
+	text := lines[line-1]
+	for 1 < column && column <= len(text) && !utf8.RuneStart(text[column-1]) {
+		column-- // The parser may stop within a character.
+	}
+	return 1 + utf8.RuneCount(text[:column-1])
 }

@@ -58,7 +58,7 @@ func loadYAML(src []byte) (docs []*yaml.Node, err error) {
 		case err == io.EOF:
 			return docs, nil
 		case err != nil:
-			return nil, yamlError(err)
+			return nil, yamlError(src, err)
 		}
 		if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
 			docs = append(docs, doc.Content[0])
@@ -66,7 +66,7 @@ func loadYAML(src []byte) (docs []*yaml.Node, err error) {
 	}
 }
 
-func yamlError(err error) *SyntaxError {
+func yamlError(src []byte, err error) *SyntaxError {
 	var several *yaml.LoadErrors
 	if errors.As(err, &several) && len(several.Errors) > 0 {
 		err = several.Errors[0]
@@ -75,7 +75,13 @@ func yamlError(err error) *SyntaxError {
 	if !errors.As(err, &one) {
 		return &SyntaxError{Message: "the YAML cannot be read"}
 	}
-	return &SyntaxError{Line: one.Mark.Line, Column: one.Mark.Column, Message: yamlWording(one)}
+	e := &SyntaxError{Line: one.Mark.Line, Column: one.Mark.Column, Message: yamlWording(one)}
+	// The parser ends a last line that has no end: what is missing there is
+	// missing behind the last character, and not on a line that nobody can see.
+	if last, _ := position(src, len(src)); e.Line == last+1 && !bytes.ContainsAny(bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")), "\r\u0085\u2028\u2029") {
+		e.Line, e.Column = position(src, len(src))
+	}
+	return e
 }
 
 // yamlBuilder turns the parser's nodes into ours, with aliases written out.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"deadman/internal/atomicfile"
@@ -224,11 +225,47 @@ func Load(stateDir string) (*Plan, bool, error) {
 		return nil, false, fmt.Errorf("cannot load plan %s: %v", filepath.Join(stateDir, planFile), err)
 	}
 	for _, s := range p.Steps {
-		if s.Want == nil && s.Have == nil {
-			return nil, false, fmt.Errorf("cannot load plan %s: a step names no member", filepath.Join(stateDir, planFile))
+		if err := s.valid(); err != nil {
+			return nil, false, fmt.Errorf("cannot load plan %s: %v", filepath.Join(stateDir, planFile), err)
 		}
 	}
 	return p, true, nil
+}
+
+// valid reports why a step is none that Prepare has made. What is damaged must
+// neither end deadman in the middle of a restore nor lead it elsewhere.
+func (s Step) valid() error {
+	needed := s.Want
+	switch s.Op {
+	case OpMkdir, OpPut, OpRepair, OpHold, OpSettle:
+	case OpRemove, OpRmdir:
+		needed = s.Have
+	default:
+		return fmt.Errorf("a step is of the unknown kind %q", s.Op)
+	}
+	if needed == nil {
+		return errors.New("a step names no member")
+	}
+	for _, m := range []*snapshot.Member{s.Want, s.Have} {
+		if m == nil {
+			continue
+		}
+		if err := m.CheckPaths(); err != nil {
+			return fmt.Errorf("member %q: %v", m.Name(), err)
+		}
+		if m.Name() != needed.Name() {
+			return fmt.Errorf("one step is about %q and %q", m.Name(), needed.Name())
+		}
+	}
+	switch {
+	case !filepath.IsAbs(s.Dir):
+		return fmt.Errorf("%q is not an absolute directory", s.Dir)
+	case !filepath.IsLocal(s.path()):
+		return fmt.Errorf("member %q is not beneath %q", s.Name(), s.Dir)
+	case s.Temp != "" && !strings.HasPrefix(s.Temp, atomicfile.Prefix), strings.Contains(s.Temp, "/"):
+		return fmt.Errorf("%q is not the name of a temporary file", s.Temp)
+	}
+	return nil
 }
 
 // Remove forgets the plan in stateDir and what was staged for it. That there

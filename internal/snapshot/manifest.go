@@ -184,18 +184,32 @@ func (m Manifest) check() error {
 	return nil
 }
 
-func (m Member) check() error {
+// CheckPaths reports why the names in m cannot be those of a member: a path must
+// lead down from its root, a label be one element, a followed path be absolute,
+// and none may hold a NUL.
+func (m Member) CheckPaths() error {
 	switch {
 	case !validPath(m.Path):
 		return errors.New("the path is not a relative one")
-	case m.Mode > 0o7777:
-		return fmt.Errorf("mode %o has unknown bits", m.Mode)
-	case m.Size < 0 || m.UID < 0 || m.GID < 0:
-		return errors.New("size or owner is negative")
+	case m.Set != "" && (strings.Contains(m.Set, "/") || !validPath(m.Set)):
+		return errors.New("the label is not a single path element")
 	case m.Followed != "" && (!filepath.IsAbs(m.Followed) || strings.ContainsRune(m.Followed, 0)):
 		return errors.New("the followed path is not an absolute one")
 	case strings.ContainsRune(m.Target, 0):
 		return errors.New("the link holds a NUL")
+	}
+	return nil
+}
+
+func (m Member) check() error {
+	if err := m.CheckPaths(); err != nil {
+		return err
+	}
+	switch {
+	case m.Mode > 0o7777:
+		return fmt.Errorf("mode %o has unknown bits", m.Mode)
+	case m.Size < 0 || m.UID < 0 || m.GID < 0:
+		return errors.New("size or owner is negative")
 	}
 	switch m.Type {
 	case File:

@@ -119,6 +119,10 @@ func FuzzManifest(f *testing.F) {
 			}
 			return
 		}
+		sound(t, m)
+		if m.Hash != hashOf(m.Members) {
+			t.Fatalf("a hash of %d members is accepted that is not theirs", len(m.Members))
+		}
 		printed, err := m.Encode()
 		if err != nil {
 			t.Fatalf("cannot print what was parsed: %v", err)

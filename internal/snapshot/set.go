@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"deadman/internal/document"
 )
@@ -114,7 +115,7 @@ func validRoots(sets []Set) error {
 		switch {
 		case s.Label == "" && len(sets) > 1:
 			return fmt.Errorf("set %q of several has no label", s.Root)
-		case s.Label != "" && (strings.Contains(s.Label, "/") || !validPath(s.Label)):
+		case s.Label != "" && (strings.Contains(s.Label, "/") || !validPath(s.Label) || !utf8.ValidString(s.Label)):
 			return fmt.Errorf("label %q is not a single path element", s.Label)
 		case slices.Contains(labels, s.Label):
 			return fmt.Errorf("label %q is used by two sets", s.Label)

@@ -105,7 +105,7 @@ func (d *Docker) look(ctx context.Context) Inspection {
 		return obscured(deadman.Process{}, "docker: its answer is not that of an engine")
 	}
 	seen := d.judge(ctx, c)
-	seen.Restarts = c.RestartCount
+	seen.Restarts = max(0, c.RestartCount) // What is negative has a meaning of ours.
 	return seen
 }
 

@@ -102,6 +102,10 @@ func (l *Launchd) job(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseJob(text), nil
+}
+
+func parseJob(text string) map[string]string {
 	fields := make(map[string]string)
 	for line := range strings.Lines(text) {
 		name, value, ok := strings.Cut(strings.TrimRight(line, "\n"), " = ")
@@ -109,7 +113,7 @@ func (l *Launchd) job(ctx context.Context) (map[string]string, error) {
 			fields[name[1:]] = value
 		}
 	}
-	return fields, nil
+	return fields
 }
 
 func (l *Launchd) look(ctx context.Context) Inspection {
@@ -123,6 +127,11 @@ func (l *Launchd) look(ctx context.Context) Inspection {
 	if err != nil {
 		return obscured(deadman.Process{}, "%v", err)
 	}
+	return ofJob(fields)
+}
+
+// ofJob is what the words of launchd mean.
+func ofJob(fields map[string]string) Inspection {
 	state, runs := fields["state"], fields["runs"]
 	started, err := strconv.ParseInt(runs, 10, 64)
 	if err != nil || state == "" {
