@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"deadman/internal/api"
 	"deadman/internal/daemon"
 )
 
@@ -14,7 +15,8 @@ exit 0 it prints nothing to a pipe or a file, and what a person should know is
 one line on stderr, once.
 
 It waits for the deadlines of the attempt in hand, not for the gap before the
-next one. Beside a live "deadman watch" it asks that.
+next one. Beside a live "deadman watch" it asks that. A recovery that takes
+longer than a tick of cron meets the next one: with --quiet that says nothing.
 
 exits:
   0   healthy, starting, paused, stopped on purpose, or brought back
@@ -28,7 +30,7 @@ exits:
 Of several agents it is the worst, in the order 2, 1, 3, 75, 0.`
 
 func (p *program) checkCommand() *cobra.Command {
-	var verbose, finish bool
+	var verbose, finish, quiet bool
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: "check [AGENT...]", Short: "one round: check, snapshot, recover if dead", Long: checkHelp, Args: cobra.ArbitraryArgs,
@@ -58,6 +60,8 @@ func (p *program) checkCommand() *cobra.Command {
 				all := verbose || interactive(p.out)
 				for _, a := range report.Agents {
 					switch {
+					case quiet && a.Exit == api.ExitBusy && !a.Watched:
+						// That one says what there is to say.
 					case all:
 						p.agent(p.out, a)
 					case a.Exit != 0:
@@ -71,6 +75,7 @@ func (p *program) checkCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print how each agent stands, also when all is well")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "say nothing of an agent that another check has in hand (status 75)")
 	cmd.Flags().BoolVar(&finish, "finish", false, "only complete a restore that was interrupted (for ExecStartPre=-)")
 	return p.jsonFlag(waitFlag(cmd, &wait, 0))
 }

@@ -64,6 +64,32 @@ func Load(path string) (Config, Problems) {
 	return c, problems
 }
 
+// Judge says what is wrong in a main file that is not in force yet, and reads nothing
+// else. One without agents is right: they may be in conf.d.
+func Judge(file string) Problems {
+	data, err := readFile(file)
+	if err != nil {
+		return Problems{{File: file, Message: "cannot read the config: " + reason(err)}}
+	}
+	_, problems := Parse(DefaultStateDir(os.Geteuid(), os.Getenv), Source{File: file, Data: data})
+	return problems
+}
+
+// JudgeDropIn says what is wrong in a drop-in that is not in force yet, with the
+// defaults of the main file if there is one. What is wrong in that is said too.
+func JudgeDropIn(main, file string) Problems {
+	data, err := readFile(file)
+	if err != nil {
+		return Problems{{File: file, Message: "cannot read the drop-in: " + reason(err)}}
+	}
+	beside, err := readFile(main)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Problems{{File: main, Message: "cannot read the config: " + reason(err)}}
+	}
+	_, problems := Parse(DefaultStateDir(os.Geteuid(), os.Getenv), Source{File: main, Data: beside}, Source{File: file, Data: data})
+	return problems
+}
+
 // readDropIns reads the drop-ins in the order of their names. Hidden files are
 // left alone: editors and sync tools write them.
 func readDropIns(dir string) ([]Source, Problems) {

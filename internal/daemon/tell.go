@@ -277,10 +277,10 @@ func (d *Daemon) askRaw(ctx context.Context, a config.Agent, verb string, arg Ar
 			}
 			if untaken && watch.Watch && ctx.Err() == nil {
 				busy := &BusyError{Agent: a.Name, PID: watch.Process.PID, Silent: true}
-				return answer{Agent: api.Agent{Exit: api.ExitBusy}, Error: busy.Error(), Hint: busy.Hint(), busy: busy}
+				return answer{Agent: api.Agent{Exit: api.ExitBusy, Watched: true}, Error: busy.Error(), Hint: busy.Hint(), busy: busy}
 			}
 			if over {
-				return answer{Agent: api.Agent{Exit: api.ExitBusy}, Error: "cannot get an answer from the watch that guards " + a.Name}
+				return answer{Agent: api.Agent{Exit: api.ExitBusy, Watched: true}, Error: "cannot get an answer from the watch that guards " + a.Name}
 			}
 			take = deadline // It has it in hand.
 		}

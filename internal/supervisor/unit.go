@@ -128,10 +128,15 @@ func (u unit) inspection(note unitNote) Inspection {
 // down judges a unit that systemd calls inactive or failed.
 func (u unit) down(note unitNote, seen *Inspection) {
 	seen.Presence = deadman.Gone
+	// systemd keeps the result of the last life (exit-code) when the start limit ends
+	// a series of restarts, so their count has to say it. A unit that it has never
+	// restarted in this series was not given up: it has only failed.
 	if u.Active == "failed" {
-		seen.Latched = "failed"
-		if u.Result == "start-limit-hit" {
+		switch {
+		case u.Result == "start-limit-hit":
 			seen.Latched = u.Result
+		case u.Restarts != 0:
+			seen.Latched = "failed"
 		}
 	}
 	ours := note.Ended != "" && (note.Ended == u.Invocation || u.forgotten())

@@ -38,15 +38,15 @@ func TestUnits(t *testing.T) {
 		"deactivating":            {presence: running, activating: true},
 		"remain-after-exit":       {presence: gone, exit: "exit 0"},
 		"exit-0":                  {presence: gone, exit: "exit 0"},
-		"exit-78":                 {presence: gone, exit: "exit 78", latched: "failed"},
-		"exit-78-then-stop":       {presence: gone, exit: "exit 78", latched: "failed"}, // there was nothing to stop
-		"killed":                  {presence: gone, exit: "killed by SIGKILL", latched: "failed"},
+		"exit-78":                 {presence: gone, exit: "exit 78"},
+		"exit-78-then-stop":       {presence: gone, exit: "exit 78"}, // there was nothing to stop
+		"killed":                  {presence: gone, exit: "killed by SIGKILL"},
 		"terminated":              {presence: gone, exit: "killed by SIGTERM"}, // by a signal, not through systemd
 		"reset-failed":            {presence: gone, exit: "killed by SIGKILL"},
-		"notify-exit-0":           {presence: gone, exit: "exit 0", latched: "failed"},
+		"notify-exit-0":           {presence: gone, exit: "exit 0"},
 		"start-limit-hit":         {presence: gone, exit: "exit 1", latched: "failed"},
 		"stopped":                 {presence: gone, stopped: true, exit: "killed by SIGTERM"},
-		"stopped-exit-1":          {presence: gone, stopped: true, exit: "exit 1", latched: "failed"}, // it does not like SIGTERM
+		"stopped-exit-1":          {presence: gone, stopped: true, exit: "exit 1"}, // it does not like SIGTERM
 		"stopped-leftovers":       {presence: gone, stopped: true, exit: "killed by SIGTERM"},
 		"stopped-activating":      {presence: gone, stopped: true, exit: "killed by SIGTERM"},
 		"stopped-in-auto-restart": {presence: gone, stopped: true, exit: "exit 1"},
