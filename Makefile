@@ -11,6 +11,7 @@ FUZZTIME   ?= 1m
 REQUIRE    ?=
 INCIDENTS  ?=
 HISTORIES  ?= 1000000
+ROUNDS     ?= 100000
 BENCHTIME  ?= 1s
 BENCHCOUNT ?= 1
 
@@ -62,6 +63,11 @@ test-systemd: test-deps ## the suite against a real systemd, in systemd-nspawn; 
 sim: ## simulated histories (HISTORIES=1000000), and every planted fault
 	$(GO) test -count=1 -timeout 60m -v -run '^TestHistories$$' ./internal/simtest/sim -histories $(HISTORIES)
 	DEADMAN_RUN=sim $(GO) test -count=1 -timeout 30m -v -run '^TestFaults$$' ./internal/simtest/sim
+
+# Skipped where it is not root: the attacker is to be another user.
+.PHONY: attack
+attack: ## a hostile agent changes its files while they are captured and restored (ROUNDS=100000)
+	$(GO) test -count=1 -timeout 6h -v -run '^TestAttack$$' ./internal/simtest/attack -rounds $(ROUNDS)
 
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
