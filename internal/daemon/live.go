@@ -66,9 +66,16 @@ func inodes(look *snapshot.Look) string {
 	return strconv.FormatUint(h.Sum64(), 16)
 }
 
-// judge asks whether a look would load under a version of the agent, whether a
-// guard objects, and what the store remembers of it.
+// judge asks whether a look of the live config would load under a version of the
+// agent, whether a guard objects, and what the store remembers of it.
 func (w *world) judge(ctx context.Context, look *snapshot.Look, version string, live *lifecycle.Live) {
+	w.last.findings = w.weigh(ctx, look, version, live, false)
+}
+
+// weigh is judge of any look, and returns what speaks against it. Of one that was
+// composed guards do not ask what has gone since the known good, which is what it
+// may be for; and a validator that looks at the live files cannot be asked of it.
+func (w *world) weigh(ctx context.Context, look *snapshot.Look, version string, live *lifecycle.Live, composed bool) []validate.Finding {
 	files := w.files(look.Members, func(name string) []byte { return look.Bytes(name) })
 	findings := validate.Syntax(files)
 	live.Valid = deadman.Healthy
@@ -77,7 +84,7 @@ func (w *world) judge(ctx context.Context, look *snapshot.Look, version string, 
 	}
 	var good []validate.File
 	known, ok, err := w.store.KnownGood()
-	if err == nil && ok && known.Hash != look.Hash {
+	if err == nil && ok && known.Hash != look.Hash && !composed {
 		good = w.files(known.Members, func(name string) []byte {
 			bytes, err := w.store.ReadFile(known.ID, name)
 			if err != nil {
@@ -100,7 +107,8 @@ func (w *world) judge(ctx context.Context, look *snapshot.Look, version string, 
 		}
 	}
 	started := ok && known.Hash == look.Hash && provenUnder(known, version)
-	if live.Valid == deadman.Healthy && len(w.agent.Validate) > 0 && !started {
+	asked := len(w.agent.Validate) > 0 && (!composed || validate.Portable(w.agent.Validate))
+	if live.Valid == deadman.Healthy && asked && !started {
 		if finding, ok := w.validator(ctx, look); !ok {
 			findings = append(findings, finding)
 			live.Valid = deadman.Unhealthy
@@ -119,7 +127,7 @@ func (w *world) judge(ctx context.Context, look *snapshot.Look, version string, 
 			}
 		}
 	}
-	w.last.findings = findings
+	return findings
 }
 
 // provenUnder reports whether a version of the agent has started on these very

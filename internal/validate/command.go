@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -88,6 +89,12 @@ func Command(ctx context.Context, argv []string, dir string, env []string, timeo
 	}
 	return Finding{Kind: KindCommandRefused, Message: fmt.Sprintf("the validator refused it: exit status %d, %d bytes of output",
 		status.ExitStatus(), printed)}, false
+}
+
+// Portable reports whether a validator judges the directory that it is given, and
+// not what happens to be in place.
+func Portable(argv []string) bool {
+	return slices.ContainsFunc(argv, func(arg string) bool { return strings.Contains(arg, dirWord) })
 }
 
 // counter counts what is written to it. Stdout and Stderr being one writer,
