@@ -49,6 +49,9 @@ const (
 	RolledBackByPerson
 	RestoredByPerson
 	NeverReady
+	TrialFailed
+	DiedArmed
+	ArmExpired
 
 	// Of the end of a ladder.
 	Exhausted
@@ -67,6 +70,11 @@ const (
 	DeadlinePassed
 	DiedInProbation
 	ProbationPassed
+	ReloadFailed
+	TrialPassed
+	TrialRefused
+	TrialEnded
+	AppliedIdle
 	Cured
 	CuredThrice
 
@@ -90,6 +98,11 @@ const (
 	PausedByPerson
 	ResumedByPerson
 	PauseEnded
+	AppliedByPerson
+	ArmedByPerson
+	ConfirmedByPerson
+	ArmUnchanged
+	ArmOver
 )
 
 // reasonRules pairs the name of each reason with the rule it stands for.
@@ -134,6 +147,9 @@ var reasonRules = [...]struct{ name, rule string }{
 	RolledBackByPerson: {"rolled-back-by-person", "a person asked for it"},
 	RestoredByPerson:   {"restored-by-person", "a person chose this snapshot"},
 	NeverReady:         {"never-ready", "ready has never held on this config, and did on the known good"},
+	TrialFailed:        {"trial-failed", "the agent did not stay up, or as well as it was, on the config that was applied: the one before goes back"},
+	DiedArmed:          {"died-armed", "it died while a change was not confirmed: the version that was armed goes back"},
+	ArmExpired:         {"arm-expired", "nobody confirmed in time: the version that was armed goes back"},
 
 	Exhausted: {"exhausted", "no target stayed up, so it was not the config: the original is put back, or the known good if that does not validate"},
 
@@ -149,6 +165,11 @@ var reasonRules = [...]struct{ name, rule string }{
 	DeadlinePassed:   {"deadline-passed", "the new process was not healthy by the healthy-deadline"},
 	DiedInProbation:  {"died-in-probation", "it died again before its probation had passed"},
 	ProbationPassed:  {"probation-passed", "it stayed healthy for the probation"},
+	ReloadFailed:     {"reload-failed", "the process could not be told to read its config anew"},
+	TrialPassed:      {"trial-passed", "the agent stayed healthy for the probation on the config that was applied"},
+	TrialRefused:     {"trial-refused", "the config could not be applied as it would be now, and nothing was replaced"},
+	TrialEnded:       {"trial-ended", "something else came between before the applied config had passed its probation"},
+	AppliedIdle:      {"applied-idle", "the agent is stopped on purpose: the config is in place and nothing was started"},
 	Cured:            {"cured", "a rollback away from it cured the agent, and it had failed a start or does not validate"},
 	CuredThrice:      {"cured-thrice", "the third rollback away from it cured the agent"},
 
@@ -170,6 +191,11 @@ var reasonRules = [...]struct{ name, rule string }{
 	PausedByPerson:        {"paused-by-person", "a person paused the switch"},
 	ResumedByPerson:       {"resumed-by-person", "a person asked for it"},
 	PauseEnded:            {"pause-ended", "the pause ran out"},
+	AppliedByPerson:       {"applied-by-person", "new config was applied, and has its probation to pass"},
+	ArmedByPerson:         {"armed-by-person", "a person is about to change the config: what is live goes back unless that is confirmed"},
+	ConfirmedByPerson:     {"confirmed-by-person", "a person confirmed the change"},
+	ArmUnchanged:          {"arm-unchanged", "nobody confirmed in time, and nothing was changed"},
+	ArmOver:               {"arm-over", "the switch has put a config back by itself, so there is nothing left to confirm"},
 }
 
 func (r Reason) String() string {

@@ -22,6 +22,8 @@ const (
 	DoRestore ActionKind = "restore"
 	// DoStart clears the supervisor's latches and starts the agent.
 	DoStart ActionKind = "start"
+	// DoReload has the process that runs read its config anew.
+	DoReload ActionKind = "reload"
 
 	// Alert is said and recorded; it has no outcome.
 	Alert ActionKind = "alert"

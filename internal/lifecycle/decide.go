@@ -62,6 +62,12 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 		c.considered = considered
 		return c
 	}
+	if back, ok := m.beforeTrial(live, fix); ok {
+		return choice{restore: true, target: back, reason: deadman.TrialFailed, considered: considered}
+	}
+	if armed, ok := m.armedChoice(live); ok {
+		return choice{restore: true, target: armed, reason: deadman.DiedArmed, considered: considered}
+	}
 	if relapsed := inc.RolledBack && inc.Verified && live.Identity != inc.Target.Identity && !fix; holds(deadman.Relapse, relapsed) {
 		return choice{restore: true, target: inc.Target, reason: deadman.Relapse, considered: considered}
 	}
@@ -142,6 +148,10 @@ func (m *machine) personsChoice(live Live, restart func(deadman.Reason) choice) 
 		return restart(deadman.StartedByPerson), true
 	case Rollback:
 		reason = deadman.RolledBackByPerson
+	case Apply:
+		reason = deadman.AppliedByPerson
+	case Arm:
+		reason = deadman.ArmExpired
 	}
 	if live.Hash == inc.Chose.Hash {
 		return restart(reason), true

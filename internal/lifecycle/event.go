@@ -145,6 +145,10 @@ type Outcome struct {
 	// stopped, or that the Start found there before it.
 	Appeared deadman.Process `json:"appeared,omitzero"`
 
+	// Composed, of a Keep before a config is applied, is what that comes to on the
+	// config which was kept.
+	Composed *Live `json:"composed,omitempty"`
+
 	// Versions, of Promote, are those of the agent that have started well on it
 	// before.
 	Versions []string `json:"versions,omitempty"`
@@ -180,13 +184,20 @@ const (
 	Accept   Verb = "accept"
 	Restore  Verb = "restore"
 	Rollback Verb = "rollback"
+	Apply    Verb = "apply"
+	Arm      Verb = "arm"
+	Confirm  Verb = "confirm"
 )
 
 // Word is what a person asked for.
 type Word struct {
 	Verb Verb `json:"verb"`
-	// Until ends a pause.
+	// Until ends a pause, or is when what is armed goes back.
 	Until time.Time `json:"until,omitzero"`
-	// Config is what to accept or to restore.
+	// Config is what to accept, to restore, to apply or to arm.
 	Config Config `json:"config,omitzero"`
+	// Brings, Reload and Force are those of a Trial.
+	Brings []string `json:"brings,omitempty"`
+	Reload bool     `json:"reload,omitempty"`
+	Force  bool     `json:"force,omitempty"`
 }

@@ -58,6 +58,9 @@ func (m *machine) pruneStarts() {
 // launch starts the agent on target, now or as soon as pace allows. again says
 // that the same was tried before in this incident, so that a gap is due.
 func (m *machine) launch(target Live, reason deadman.Reason, again bool) {
+	if m.unlaunched(target, reason) {
+		return
+	}
 	inc := &m.Incident
 	m.pruneStarts()
 	at, why := m.now, deadman.Backoff
@@ -135,6 +138,9 @@ func NextLook(p Policy, s State, now time.Time) time.Duration {
 	}
 	if !s.Deadline.IsZero() {
 		soonest(s.Deadline)
+	}
+	if !s.Armed.IsZero() {
+		soonest(s.Armed.Until)
 	}
 	return max(next, time.Millisecond)
 }

@@ -23,6 +23,7 @@ func (m *machine) die(why deadman.Reason) {
 		inc.Again = m.now
 	}
 	inc.Why = why
+	m.failTrial(why)
 	if m.policy.Observe {
 		m.enter(deadman.Dead)
 		m.do(Action{Kind: DoKeep, Reason: why})
@@ -45,6 +46,7 @@ func (m *machine) openIncident(why deadman.Reason) {
 // forgotten: it is finished before anything is started, whatever a person or a
 // supervisor did in between.
 func (m *machine) forget() {
+	m.endTrial(deadman.TrialEnded)
 	inc := m.Incident
 	m.Incident = Incident{}
 	if inc.Half {
@@ -95,7 +97,7 @@ func (m *machine) kept(o Outcome) {
 	m.judgeFailure(hindered)
 	live.Changed = time.Time{}
 	inc.Kept, inc.Version = live, o.Version
-	if m.Phase == deadman.Keeping && !o.Appeared.IsZero() {
+	if m.Phase == deadman.Keeping && !o.Appeared.IsZero() && !(m.OnTrial() && m.Trial.Reload) {
 		m.appeared(live) // Nothing is replaced under a living process.
 		return
 	}
@@ -113,7 +115,7 @@ func (m *machine) kept(o Outcome) {
 	if cause := m.causeOf(live, o.Causes); inc.Cause == deadman.CauseUnset || cause.Outside() || news {
 		inc.Cause = cause
 	}
-	if m.demote(o) {
+	if m.demote(o) || m.judgeTrial(live, hindered, fix) {
 		return
 	}
 	if inc.Half && m.Phase != deadman.Dead {
@@ -126,6 +128,10 @@ func (m *machine) kept(o Outcome) {
 		// Files before the one that somebody changed have been put back
 		// already: the set on disk is no version that anybody wrote.
 		m.becomeRestoring(inc.Target, inc.Chosen)
+		return
+	}
+	if !m.recompose(o) {
+		m.launch(live, deadman.TrialRefused, false)
 		return
 	}
 	choice := m.choose(o, live, fix)
@@ -155,8 +161,8 @@ func (m *machine) kept(o Outcome) {
 		}
 		// What the switch itself had put there is not to blame.
 		ours := inc.RolledBack && live.Identity == inc.Target.Identity
-		inc.RolledBack = choice.reason != deadman.RestoredByPerson && choice.reason != deadman.PermissionDiffers
-		if !ours && inc.RolledBack && choice.reason != deadman.RolledBackByPerson {
+		inc.RolledBack = choice.reason != deadman.RestoredByPerson && choice.reason != deadman.AppliedByPerson && choice.reason != deadman.PermissionDiffers
+		if !ours && inc.RolledBack && choice.reason != deadman.RolledBackByPerson && choice.reason != deadman.ArmExpired && choice.reason != deadman.TrialFailed {
 			m.blame(live)
 		}
 		m.becomeRestoring(choice.target, choice.reason)
@@ -307,6 +313,9 @@ func (m *machine) restored(done Action, o Outcome) {
 			// With preserved values spliced in, the bytes are not the
 			// snapshot's; the identity is.
 			inc.Target.Hash = o.Live.Hash
+		}
+		if inc.Person == "" || done.Snapshot == m.Armed.Config.Snapshot {
+			m.disarm(deadman.ArmOver)
 		}
 		if inc.Person != "" && !inc.Obeyed {
 			if done.Snapshot != inc.Chose.Snapshot {

@@ -34,13 +34,13 @@ func (m *machine) up(r Round) {
 		return
 	}
 	m.sayFindings(r)
-	if m.standIn() || m.unready(r) {
+	if m.standIn() || m.unready(r) || m.unwell(r) {
 		return
 	}
 	if r.full() && m.prove(r) {
 		return
 	}
-	if m.Incident.Open() && m.Life.Run >= m.policy.Threshold && m.now.Sub(m.Life.AliveSince) >= m.policy.Probation {
+	if m.Incident.Open() && !m.proving(r) && m.Life.Run >= m.policy.Threshold && m.now.Sub(m.Life.AliveSince) >= m.policy.Probation {
 		m.close()
 	}
 }

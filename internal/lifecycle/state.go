@@ -55,6 +55,10 @@ type State struct {
 	SlowestVersion string        `json:"slowest_version,omitempty"`
 
 	Incident Incident `json:"incident,omitzero"`
+	// Trial is the last config that was applied, Armed what goes back unless
+	// somebody confirms.
+	Trial Trial `json:"trial,omitzero"`
+	Armed Armed `json:"armed,omitzero"`
 	// Starts are the times of our starts within the limit's interval.
 	Starts []time.Time `json:"starts,omitempty"`
 
@@ -131,6 +135,10 @@ type Seen struct {
 	// been, and it has not been ready since.
 	Unready bool `json:"unready,omitempty"`
 }
+
+// IsZero reports whether s says nothing. Without it that of Live would be asked,
+// and what else s says would be lost on its way through JSON.
+func (s Seen) IsZero() bool { return s == Seen{} }
 
 // Known is the known good.
 type Known struct {

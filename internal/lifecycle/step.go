@@ -20,6 +20,9 @@ func Step(p Policy, s State, now time.Time, ev Event) (State, []Action) {
 	if m.Hold.Verb == Pause && m.Hold.Until.Sub(m.now) > m.Hold.Span {
 		m.Hold.Until = m.now.Add(m.Hold.Span)
 	}
+	if m.Armed.Until.Sub(m.now) > m.Armed.Span {
+		m.Armed.Until = m.now.Add(m.Armed.Span)
+	}
 	if !m.Pending.Deed() {
 		m.endPause()
 	}
@@ -182,6 +185,9 @@ func (m *machine) release() {
 // The transitions of an incident, in the order in which they follow each other.
 
 func (m *machine) becomeStopping(reason deadman.Reason) {
+	if m.OnTrial() {
+		m.Trial.Reload = false // From here on it takes a start.
+	}
 	m.enter(deadman.Stopping)
 	m.endUp(m.now)
 	m.Dying, m.Fog, m.Loop = 0, 0, Loop{}
@@ -271,6 +277,8 @@ func (m *machine) finish(o Outcome) {
 		m.restored(done, o)
 	case DoStart:
 		m.started(o)
+	case DoReload:
+		m.reloaded(o)
 	}
 }
 

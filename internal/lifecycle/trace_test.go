@@ -240,6 +240,9 @@ func (tr *trace) answer(line string, actions []lifecycle.Action) string {
 			b.WriteString("?")
 		}
 	}
+	if !s.Armed.IsZero() {
+		fmt.Fprintf(&b, " armed=%s till %s", s.Armed.Config.Snapshot, s.Armed.Until.Sub(epoch))
+	}
 	if s.Incident.Open() {
 		b.WriteString(" incident")
 		if s.Incident.Cause != deadman.CauseUnset {
@@ -497,6 +500,10 @@ func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 			o.Appeared = deadman.Process{PID: pid, Start: time.Duration(pid) * time.Second, Boot: tr.round.Boot}
 		case "partly":
 			o.Partly = true
+		case "composed":
+			l := live(strings.TrimSuffix(value, "-bad"))
+			l.Bad = strings.HasSuffix(value, "-bad")
+			o.Composed = &l
 		case "changed-since-keep":
 			o.Changed = true
 		default:
@@ -537,6 +544,10 @@ func (tr *trace) word(args []string) (*lifecycle.Word, error) {
 			w.Until = tr.now.Add(d)
 		case "config":
 			w.Config = live(value).Config
+		case "reload":
+			w.Reload = true
+		case "force":
+			w.Force = true
 		default:
 			return nil, fmt.Errorf("no word key %q", key)
 		}

@@ -28,7 +28,11 @@ func (m *machine) verify(r Round) {
 			return // Not even past the deadline: it is healthy now.
 		}
 		if m.Incident.WasReady && r.Ready != deadman.Healthy && r.Ready != deadman.ResultUnset {
-			if late {
+			_, out := outside(r.Causes)
+			switch {
+			case late && m.OnTrial() && !out:
+				m.fail(deadman.DeadlinePassed)
+			case late:
 				m.becomeProbation(deadman.VerifiedNotReady)
 			}
 			return // It has until the deadline to be ready as well.
@@ -61,6 +65,7 @@ func (m *machine) unclear(late bool) {
 func (m *machine) fail(reason deadman.Reason) {
 	inc := &m.Incident
 	m.note(reason)
+	m.failTrial(reason)
 	if m.Life.Answered && m.Seen.Identity != inc.Target.Identity && inc.RolledBack {
 		// It came up on the target and then wrote another config: a relapse,
 		// which says nothing against the target.
@@ -162,6 +167,9 @@ func (m *machine) close() {
 		return
 	}
 	m.note(deadman.ProbationPassed)
+	if inc.Target.Identity == m.Trial.Config.Identity {
+		m.endTrial(deadman.TrialPassed)
+	}
 	m.forget()
 	m.enter(deadman.Up)
 }

@@ -37,7 +37,9 @@ func (m *machine) look(r Round) {
 	case deadman.Verifying:
 		m.verify(r)
 	default:
-		m.judge(r)
+		if !m.unconfirmed(r) {
+			m.judge(r)
+		}
 	}
 }
 

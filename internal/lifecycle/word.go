@@ -33,7 +33,11 @@ func (m *machine) hear(w Word) {
 		m.forget()
 		m.becomeStopping(deadman.StoppedByPerson)
 	case StartNow:
-		m.open(w, deadman.StartedByPerson)
+		if m.overdue() {
+			m.revertArmed() // Not for a moment on what would go back at once.
+		} else {
+			m.open(w, deadman.StartedByPerson)
+		}
 		m.becomeKeeping()
 	case Accept:
 		if w.Config.Snapshot == "" {
@@ -52,6 +56,18 @@ func (m *machine) hear(w Word) {
 		}
 		m.open(w, deadman.RolledBackByPerson)
 		m.becomeStopping(deadman.RolledBackByPerson)
+	case Apply:
+		if w.Config.Snapshot == "" {
+			return
+		}
+		m.apply(w)
+	case Arm:
+		if w.Config.Snapshot == "" {
+			return
+		}
+		m.arm(w)
+	case Confirm:
+		m.disarm(deadman.ConfirmedByPerson)
 	}
 }
 

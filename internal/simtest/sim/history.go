@@ -280,8 +280,55 @@ func (w *World) act() {
 			w.rounds(4)
 			return
 		}
-		verb := pick(s, lifecycle.StopNow, lifecycle.StartNow, lifecycle.Accept, lifecycle.Restore, lifecycle.Rollback)
-		w.say(lifecycle.Word{Verb: verb, Config: w.stock()})
+		verb := pick(s, lifecycle.StopNow, lifecycle.StartNow, lifecycle.Accept, lifecycle.Restore, lifecycle.Rollback,
+			lifecycle.Apply, lifecycle.Apply, lifecycle.Arm, lifecycle.Arm, lifecycle.Confirm)
+		switch verb {
+		case lifecycle.Apply:
+			w.apply()
+		case lifecycle.Arm:
+			w.arm()
+		default:
+			w.say(lifecycle.Word{Verb: verb, Config: w.stock()})
+		}
+	}
+}
+
+// apply has a config deployed that may be put in place: it is stored, validates
+// and is not held. A guard refuses that while another has to be confirmed.
+func (w *World) apply() {
+	s := w.source
+	v := s.Int(0, len(w.versions)-1)
+	word := lifecycle.Word{Verb: lifecycle.Apply, Reload: flip(s), Force: s.Int(0, 3) == 3}
+	held := w.bad[w.versions[v].identity] && !word.Force
+	if !w.state.Armed.IsZero() || w.versions[v].valid == deadman.Unhealthy || held || w.half > 0 {
+		return
+	}
+	w.stored[v] = true
+	word.Config = w.config(v)
+	word.Config.Snapshot = snapshot(v)
+	w.say(word)
+	if flip(s) {
+		w.rounds(s.Int(1, 8))
+	}
+}
+
+// arm has a person change the config by hand, to be confirmed. A guard refuses
+// that in an incident, and of what does not validate.
+func (w *World) arm() {
+	s := w.source
+	span := pick(s, time.Minute, 10*time.Minute, time.Hour)
+	if w.state.Incident.Open() || w.half > 0 || w.versions[w.disk].valid == deadman.Unhealthy {
+		return
+	}
+	w.stored[w.disk] = true
+	word := lifecycle.Word{Verb: lifecycle.Arm, Config: w.config(w.disk), Until: w.now.Add(span)}
+	word.Config.Snapshot = snapshot(w.disk)
+	w.say(word)
+	if flip(s) {
+		w.write(s.Int(0, len(w.versions)-1), flip(s))
+	}
+	if flip(s) {
+		w.rounds(s.Int(1, 8))
 	}
 }
 
@@ -371,6 +418,7 @@ func (w *World) calm() {
 			return // by a person, who is left alone
 		}
 		if w.serves() && (w.state.Phase == deadman.Up || w.state.Phase == deadman.Degraded) {
+			w.unconfirmed()
 			return
 		}
 		w.pass(max(lifecycle.NextLook(w.policy, w.state, w.now), w.state.Deadline.Sub(w.now)))
@@ -389,6 +437,30 @@ func (w *World) calm() {
 			w.must(fmt.Errorf("%s starts and is stored, and the agent is not well in the end", v.name))
 		}
 	}
+}
+
+// unconfirmed: nobody confirms any more, so what is armed is what is live in the
+// end, if the agent starts on it.
+func (w *World) unconfirmed() {
+	armed := w.ledger.armed
+	if armed.v < 0 {
+		return
+	}
+	if left := armed.until.Sub(w.now); left > 0 {
+		w.pass(min(left, armed.span))
+	}
+	if v := w.versions[armed.v]; !v.starts || v.valid == deadman.Unhealthy || w.readies && !v.ready {
+		return
+	}
+	for range 60 {
+		w.look()
+		w.pass(max(lifecycle.NextLook(w.policy, w.state, w.now), w.state.Deadline.Sub(w.now)))
+		there := w.half == 0 && w.live().Identity == w.versions[armed.v].identity && w.serves()
+		if there || w.ledger.armed.v < 0 && !w.ledger.armed.expired {
+			return
+		}
+	}
+	w.must(fmt.Errorf("%s was armed and not confirmed, and is not live in the end", w.versions[armed.v].name))
 }
 
 // Story tells the steps of a history, a line each.

@@ -31,6 +31,28 @@ type ledger struct {
 	verified, failed map[string]bool
 	open             []string // failed, and the next Keep says whether it counts
 	words            bool     // a person asked for more than a pause
+	armed            armed
+	trial            trial
+}
+
+// armed is what a person wants back unless he confirms; v is -1 for nothing.
+type armed struct {
+	v     int
+	until time.Time
+	span  time.Duration
+	// passed: it could not be put back. expired: it is on its way.
+	passed, expired bool
+}
+
+// trial is what was applied last, and what was live before; -1 for nothing.
+type trial struct {
+	v, before int
+	// placed: it is in place, so that what is kept from now on is not what was
+	// live before.
+	placed bool
+	// excused: it was told that something outside held it up, or what was to hold
+	// it against it could not be written.
+	excused bool
 }
 
 // looks are what the rounds have shown.
@@ -43,6 +65,11 @@ type looks struct {
 	sick int
 	// left: it was seen stopped by its supervisor while nothing was in hand.
 	left bool
+}
+
+func (l *ledger) begin() {
+	l.reset()
+	l.armed.v, l.trial.v, l.trial.before = -1, -1, -1
 }
 
 func (l *ledger) reset() { l.verified, l.failed = map[string]bool{}, map[string]bool{} }
@@ -136,6 +163,14 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		l.left = false
 		switch ev.Word.Verb {
 		case lifecycle.Pause, lifecycle.Resume:
+		case lifecycle.Arm:
+			l.armed = armed{v: w.stockOf(ev.Word.Config.Snapshot), until: ev.Word.Until, span: ev.Word.Until.Sub(w.now)}
+		case lifecycle.Confirm:
+			l.armed.v = -1
+		case lifecycle.Apply:
+			l.words = true
+			l.reset()
+			l.trial = trial{v: w.stockOf(ev.Word.Config.Snapshot), before: -1}
 		case lifecycle.Accept:
 			l.reset()
 		default:
@@ -143,6 +178,7 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 			l.reset()
 		}
 	}
+	w.heard(before, ev.Outcome)
 	if o := ev.Outcome; o != nil && o.Kind == lifecycle.DoKeep {
 		l.kept, l.keptLive = o.OK, o.Live
 		for _, identity := range l.open {
@@ -177,6 +213,34 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 	return w.auditDeadline(ev)
 }
 
+// heard keeps the books of what is armed and of what is on trial.
+func (w *World) heard(before lifecycle.State, o *lifecycle.Outcome) {
+	l := &w.ledger
+	if o == nil {
+		return
+	}
+	switch o.Kind {
+	case lifecycle.DoKeep:
+		if !l.trial.placed && o.OK && w.half == 0 && o.Boot == before.Boot { // Else all is looked at anew.
+			l.trial.before = w.disk
+		}
+		l.trial.excused = l.trial.excused || len(o.Causes) > 0 || !o.OK
+	case lifecycle.DoMark:
+		l.trial.excused = l.trial.excused || !o.OK
+	case lifecycle.DoStart, lifecycle.DoReload:
+		l.trial.placed = true
+	case lifecycle.DoRestore:
+		l.trial.placed = l.trial.placed || o.OK
+		of := w.stockOf(before.Pending.Snapshot) == l.armed.v
+		switch {
+		case o.OK && (of || before.Incident.Person == ""):
+			l.armed.v = -1
+		case of && !o.Changed && !o.Partly:
+			l.armed.passed = true
+		}
+	}
+}
+
 func (w *World) auditAction(a lifecycle.Action) error {
 	l := &w.ledger
 	if w.policy.Observe && !l.words {
@@ -190,8 +254,28 @@ func (w *World) auditAction(a lifecycle.Action) error {
 		if a.Reason == deadman.ChecksUnhealthy && l.opens && l.sick < w.policy.Threshold {
 			return fmt.Errorf("after %d unhealthy rounds, the threshold is %d", l.sick, w.policy.Threshold)
 		}
+	case lifecycle.Alert:
+		if a.Reason == deadman.ArmExpired {
+			l.armed.v, l.armed.expired = -1, true
+			if w.now.Before(l.armed.until) {
+				return fmt.Errorf("%s before the deadline", l.armed.until.Sub(w.now))
+			}
+		}
+	case lifecycle.DoReload:
+		if l.left && w.stopped {
+			return fmt.Errorf("of what a person has stopped")
+		}
 	case lifecycle.Note:
 		switch a.Reason {
+		case deadman.ArmUnchanged:
+			if w.half == 0 && l.armed.v >= 0 && w.live().Identity != w.versions[l.armed.v].identity {
+				return fmt.Errorf("%s is live, and %s was armed", w.versions[w.disk].name, w.versions[l.armed.v].name)
+			}
+			l.armed.v = -1
+		case deadman.TrialPassed:
+			if p := w.proc; p != nil && p.id == l.ours && p.runs >= 0 && !w.versions[p.runs].starts {
+				return fmt.Errorf("%s does not start", w.versions[p.runs].name)
+			}
 		case deadman.Verified:
 			l.verified[l.onTarget] = true
 		case deadman.StartFailed, deadman.DiedInVerify, deadman.DeadlinePassed:
@@ -239,7 +323,8 @@ func (w *World) auditRestore(a lifecycle.Action) error {
 		return fmt.Errorf("%q is not stored", a.Snapshot)
 	}
 	to := w.versions[v]
-	person := a.Reason == deadman.RestoredByPerson || a.Reason == deadman.RolledBackByPerson
+	person := a.Reason == deadman.RestoredByPerson || a.Reason == deadman.RolledBackByPerson ||
+		a.Reason == deadman.AppliedByPerson || a.Reason == deadman.ArmExpired
 	l.put = to.identity
 	if person || a.Reason == deadman.Exhausted {
 		l.put = ""
@@ -250,6 +335,9 @@ func (w *World) auditRestore(a lifecycle.Action) error {
 	if !l.kept {
 		return fmt.Errorf("nothing was kept before")
 	}
+	if err := w.auditWish(a, v); err != nil {
+		return err
+	}
 	same := l.keptLive.Identity == to.identity
 	if person || a.Reason == deadman.Exhausted {
 		same = l.keptLive.Hash == to.name
@@ -259,6 +347,32 @@ func (w *World) auditRestore(a lifecycle.Action) error {
 	}
 	if l.failed[to.identity] && !person && a.Reason != deadman.Exhausted && a.Reason != deadman.Relapse {
 		return fmt.Errorf("%s failed before in this incident", to.name)
+	}
+	return nil
+}
+
+// auditWish holds a restore of the switch's own against what a person has said
+// before: where to go back from a trial, or from what is not confirmed.
+func (w *World) auditWish(a lifecycle.Action, v int) error {
+	l := &w.ledger
+	switch a.Reason {
+	case deadman.TrialFailed:
+		if v != l.trial.before {
+			return fmt.Errorf("%s was live before, and %s goes back", w.versions[l.trial.before].name, w.versions[v].name)
+		}
+		applied := w.versions[l.trial.v].identity
+		if l.keptLive.Identity == applied && !l.trial.excused && applied != w.state.Known.Identity && !w.bad[applied] {
+			return fmt.Errorf("%s is not held, and the next deploy would bring it again", w.versions[l.trial.v].name)
+		}
+	case deadman.Exhausted, deadman.RestoredByPerson, deadman.RolledBackByPerson, deadman.AppliedByPerson, deadman.ArmExpired, deadman.DiedArmed:
+	default:
+		if l.armed.v < 0 || l.armed.passed {
+			return nil
+		}
+		armed := w.versions[l.armed.v]
+		if l.keptLive.Identity != armed.identity && !l.failed[armed.identity] && w.versions[v].identity != armed.identity {
+			return fmt.Errorf("%s was armed, and %s goes back", armed.name, w.versions[v].name)
+		}
 	}
 	return nil
 }

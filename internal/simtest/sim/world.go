@@ -29,6 +29,7 @@ type run struct {
 	id     deadman.Process
 	began  time.Time // by the machine's clock
 	loaded int       // the version on disk when it started; half is -1
+	runs   int       // the version that it runs on: another one when it was told to reload
 	hung   bool
 }
 
@@ -95,7 +96,7 @@ func newWorld(p lifecycle.Policy, versions []version) *World {
 		policy: p, versions: versions, now: epoch, booted: epoch.Add(-time.Hour), stored: map[int]bool{}, stands: -1,
 		bad: map[string]bool{}, cured: map[string]int{}, proofs: map[int][]string{}, seen: true, agent: "1",
 	}
-	w.ledger.reset()
+	w.ledger.begin()
 	w.write(0, false)
 	w.now = w.now.Add(time.Minute)
 	return w
@@ -107,7 +108,7 @@ func (w *World) bootName() string { return fmt.Sprintf("boot-%d", w.boot) }
 // pass lets time pass, and lets a process that cannot start end.
 func (w *World) pass(d time.Duration) {
 	w.now = w.now.Add(d)
-	if p := w.proc; p != nil && (p.loaded < 0 || !w.versions[p.loaded].starts && w.versions[p.loaded].crashes) && w.now.Sub(p.began) >= 500*time.Millisecond {
+	if p := w.proc; p != nil && (p.runs < 0 || !w.versions[p.runs].starts && w.versions[p.runs].crashes) && w.now.Sub(p.began) >= 500*time.Millisecond {
 		w.proc = nil
 	}
 }
@@ -132,6 +133,7 @@ func (w *World) begin() *run {
 	if w.half > 0 {
 		w.proc.loaded = -1
 	}
+	w.proc.runs = w.proc.loaded
 	w.stopped = false
 	w.pass(50 * time.Millisecond)
 	return w.proc
@@ -139,7 +141,7 @@ func (w *World) begin() *run {
 
 func (w *World) serves() bool {
 	p := w.proc
-	return p != nil && p.loaded >= 0 && !p.hung && !w.broken && w.versions[p.loaded].starts && w.now.Sub(p.began) >= w.warm
+	return p != nil && p.runs >= 0 && !p.hung && !w.broken && w.versions[p.runs].starts && w.now.Sub(p.began) >= w.warm
 }
 
 func (w *World) reboot(jump time.Duration, init bool) {
@@ -152,6 +154,9 @@ func (w *World) reboot(jump time.Duration, init bool) {
 	w.ledger.starts = nil
 	w.ledger.kept = false
 	w.ledger.onTarget = "" // The machine went down over it, and that ended it.
+	if armed := &w.ledger.armed; armed.until.After(w.now.Add(armed.span)) {
+		armed.until = w.now.Add(armed.span) // No more than the full length, whatever the clock says.
+	}
 	w.pass(time.Second)
 	if init {
 		w.begin()
@@ -214,7 +219,7 @@ func (w *World) round() lifecycle.Round {
 	}
 	if w.readies {
 		r.Ready = deadman.Unhealthy
-		if w.serves() && w.versions[w.proc.loaded].ready {
+		if w.serves() && w.versions[w.proc.runs].ready {
 			r.Ready = deadman.Healthy
 		}
 	}
@@ -249,6 +254,10 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 			}
 			if w.proc != nil {
 				o.Appeared = w.proc.id
+			}
+			if v := w.stockOf(w.state.Incident.Chose.Snapshot); v >= 0 && w.state.OnTrial() && !w.state.Incident.Obeyed {
+				o.Composed = &lifecycle.Live{Config: w.config(v), Valid: w.versions[v].valid, Bad: w.bad[w.versions[v].identity]}
+				o.Composed.Snapshot = snapshot(v)
 			}
 		}
 		if o.OK && w.half == 0 {
@@ -290,6 +299,13 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 		}
 	case lifecycle.DoRestore:
 		w.restore(p, how, &o)
+	case lifecycle.DoReload:
+		if o.OK = o.OK && w.proc != nil; o.OK {
+			w.proc.runs = w.disk
+			if w.half > 0 {
+				w.proc.runs = -1
+			}
+		}
 	case lifecycle.DoStart:
 		switch {
 		case w.proc != nil && !resumed:
