@@ -55,7 +55,7 @@ var internalPolicy = table(`
 	internal/health:        deadman internal/proc
 	internal/record:        deadman internal/atomicfile
 	internal/restore:       deadman internal/atomicfile internal/document internal/snapshot
-	internal/rival:         deadman
+	internal/rival:         deadman internal/atomicfile internal/proc
 	internal/sink/metrics:  deadman
 	internal/sink/notify:   deadman internal/atomicfile
 	internal/sink/requestlog: deadman
@@ -96,7 +96,8 @@ var libraryPolicy = table(`
 	github.com/spf13/pflag:             internal/cli
 	go.yaml.in/yaml/v4:                 internal/config internal/document demo/agent
 	golang.org/x/sys/unix:              internal/atomicfile internal/daemon internal/health internal/proc internal/record
-	golang.org/x/sys/unix:              internal/restore internal/snapshot internal/supervisor
+	golang.org/x/sys/unix:              internal/restore internal/rival internal/snapshot internal/supervisor
+	mvdan.cc/sh/v3:                     internal/rival
 
 	# For tests only.
 	github.com/google/go-cmp:
