@@ -12,6 +12,8 @@ REQUIRE    ?=
 INCIDENTS  ?=
 HISTORIES  ?= 1000000
 ROUNDS     ?= 100000
+# Of the places where deadman can be killed, or its disk fail; 0 is all.
+POINTS     ?= 0
 BENCHTIME  ?= 1s
 BENCHCOUNT ?= 1
 
@@ -68,6 +70,10 @@ sim: ## simulated histories (HISTORIES=1000000), and every planted fault
 .PHONY: attack
 attack: ## a hostile agent changes its files while they are captured and restored (ROUNDS=100000)
 	$(GO) test -count=1 -timeout 6h -v -run '^TestAttack$$' ./internal/simtest/attack -rounds $(ROUNDS)
+
+.PHONY: crash
+crash: ## deadman is killed at each system call that changes the world (POINTS=n of them, evenly)
+	DEADMAN_RUN=crash $(GO) test -count=1 -timeout 240m -v -run '^TestCrash$$' ./internal/simtest/crash -points $(POINTS)
 
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
