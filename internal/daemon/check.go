@@ -102,10 +102,13 @@ func (d *Daemon) roundOne(ctx context.Context, a config.Agent, m *messenger, wai
 	case orphan:
 		r.Findings = append(r.Findings, "it is a child and nobody watches it: when it dies, only `deadman watch` or `deadman run` can start it")
 	}
-	if k.journal.written > 0 && ctx.Err() == nil {
-		if err := d.deliver(ctx); err != nil {
-			find(&r, err)
-		}
+	if ctx.Err() != nil {
+		return r, true
+	}
+	if err := d.deliverOf(ctx, k); err != nil {
+		find(&r, err)
+	}
+	if k.journal.written > 0 {
 		if err := k.reserve(); err != nil {
 			find(&r, err)
 		}

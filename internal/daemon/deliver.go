@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"deadman/internal/record"
@@ -15,6 +17,25 @@ const requestLogSink = "request_log"
 
 // deliveryMax bounds one delivery.
 const deliveryMax = 500
+
+// rowsDue is the file whose presence says that request_log may lack a row of an
+// agent. It is set before the end of a recovery is recorded, because deadman may
+// end before it delivers, and is all that a healthy check looks at.
+func rowsDue(dir string) string { return filepath.Join(dir, "rows-due") }
+
+// deliverOf delivers what a run has recorded of an agent, or an earlier one that
+// could not deliver it. The caller holds the agent's lock.
+func (d *Daemon) deliverOf(ctx context.Context, k *keeper) error {
+	due := rowsDue(k.world.dir)
+	if _, err := os.Lstat(due); err != nil && k.journal.written == 0 {
+		return nil
+	}
+	if err := d.deliver(ctx); err != nil {
+		return err
+	}
+	_ = os.Remove(due) // One that stays costs a look at the log.
+	return nil
+}
 
 // deliver brings the rows of request_log up to date. A sink that is down loses
 // nothing: its cursor stays where it is.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
 
 	"deadman"
@@ -146,6 +148,12 @@ func (j *journal) Save(ctx context.Context, step guard.Step) error {
 	entries, err := j.entries(step)
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(entries, ending) {
+		// Where it cannot be made, the row goes with the next step that is saved.
+		if f, err := os.OpenFile(rowsDue(j.dir), os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+			f.Close()
+		}
 	}
 	save := record.Saved{Agent: j.agent, Revision: j.saved.Revision, Version: lifecycle.StateVersion, State: state}
 	receipt, err := j.log.Commit(ctx, save, entries)

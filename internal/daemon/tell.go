@@ -84,8 +84,8 @@ func (d *Daemon) tell(ctx context.Context, a config.Agent, m *messenger, verb st
 	k.journal.begin = func() { l.announce(false) }
 	k.journal.news = m
 	err = k.obey(ctx, verb, arg)
-	if k.journal.written > 0 && ctx.Err() == nil {
-		if derr := d.deliver(ctx); derr != nil {
+	if ctx.Err() == nil {
+		if derr := d.deliverOf(ctx, k); derr != nil {
 			err = errors.Join(err, derr)
 		}
 	}
