@@ -89,7 +89,7 @@ func (p *program) look(cmd *cobra.Command, target daemon.Target) ([]byte, error)
 func create(path string, text []byte) error {
 	failed := func(err error) error { return fmt.Errorf("cannot write the config %s: %v", path, err) }
 	dir, name := filepath.Split(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o755); err != nil {
 		return failed(err)
 	}
 	root, err := os.OpenRoot(dir)

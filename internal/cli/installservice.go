@@ -237,7 +237,7 @@ func ours(path string) error {
 func put(f service.File) error {
 	failed := func(err error) error { return fmt.Errorf("cannot write %s: %v", f.Path, err) }
 	dir, name := filepath.Split(f.Path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o755); err != nil {
 		return failed(err)
 	}
 	root, err := os.OpenRoot(dir)

@@ -13,6 +13,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"deadman"
+	"deadman/internal/atomicfile"
 	"deadman/internal/proc"
 )
 
@@ -65,7 +66,7 @@ func (e *BusyError) Hint() string {
 // acquire takes the lock of the agent in dir, waiting at most wait for it. When
 // another holds it the error is a *BusyError.
 func acquire(ctx context.Context, dir, agent string, watch bool, wait time.Duration) (*lock, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %v", agent, err)
 	}
 	l := &lock{dir: dir, file: flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))}

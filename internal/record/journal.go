@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 // Journal is a Log that goes on when its database cannot be written. It is safe
@@ -128,6 +130,14 @@ func (j *Journal) loadStored(ctx context.Context, agent string) (Saved, error) {
 		return saved, nil
 	}
 	l, err := OpenReadOnly(j.dir)
+	if errors.Is(err, sqlite3.READONLY) {
+		// The power went while the database was created. What was half written
+		// must be taken back first, and only a writer can.
+		if l, err = j.Log(); err != nil {
+			return Saved{}, err
+		}
+		return l.Load(ctx, agent)
+	}
 	if err != nil {
 		return Saved{}, err
 	}

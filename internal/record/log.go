@@ -14,6 +14,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
+
+	"deadman/internal/atomicfile"
 )
 
 // fileName is the database's name in the state directory.
@@ -48,7 +50,7 @@ type Log struct {
 //
 // The error is a [*NewerError], wraps [ErrCorrupt], or is one of the system.
 func Open(dir string) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create the state directory: %w", err)
 	}
 	l := &Log{path: filepath.Join(dir, fileName)}

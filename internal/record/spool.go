@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"deadman/internal/atomicfile"
 )
 
 // spoolName is the file's name, in the state and in the runtime directory.
@@ -117,7 +119,7 @@ func (s spool) hold(ctx context.Context, create bool) (*held, error) {
 	flags := os.O_RDWR | unix.O_NOFOLLOW
 	if create {
 		flags |= os.O_CREATE
-		if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		if err := atomicfile.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 			return nil, fmt.Errorf("cannot create the spool: %w", err)
 		}
 	}

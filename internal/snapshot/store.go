@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"deadman/internal/atomicfile"
 )
 
 // ErrDamaged is that stored bytes are not those that the manifest promises.
@@ -45,7 +47,7 @@ func Open(dir, agent string) (*Store, error) {
 		return nil, fmt.Errorf("cannot open store: %q is not the name of an agent", agent)
 	}
 	if _, err := os.Stat(filepath.Join(dir, snapshots)); errors.Is(err, fs.ErrNotExist) {
-		if err := create(dir); err != nil {
+		if err := atomicfile.MkdirAll(filepath.Join(dir, snapshots), 0o700); err != nil {
 			return nil, fmt.Errorf("cannot create store: %w", err)
 		}
 	}
@@ -54,25 +56,6 @@ func Open(dir, agent string) (*Store, error) {
 		return nil, fmt.Errorf("cannot open store: %w", err)
 	}
 	return &Store{dir: dir, agent: agent, root: root}, nil
-}
-
-// create makes the directories, and makes the names of <state>/agents, of the
-// agent in it and of snapshots durable: a snapshot that survives a power
-// failure in a directory that does not is none.
-func create(dir string) error {
-	if err := os.MkdirAll(filepath.Join(dir, snapshots), 0o700); err != nil {
-		return err
-	}
-	for _, up := range []string{".", "..", "../.."} {
-		d, err := os.Open(filepath.Join(dir, up))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(d.Sync(), d.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Close releases the store's directory.
