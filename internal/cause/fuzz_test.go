@@ -14,6 +14,8 @@ func FuzzCgroup(f *testing.F) {
 	f.Add("0::/system.slice/a.service\n", "36 35 0:30 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "oom 1\noom_kill 3\n")
 	f.Add("5:memory:/a\n0::/b\n", "36 35 0:30 / /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory\n", "oom_kill x")
 	f.Add("0::/../../x\n", "1 1 0:1 /.. /m rw - cgroup2 c rw\n", "oom_kill -1")
+	f.Add("0::/ab/c\n", "36 35 0:30 /a /sys/fs/cgroup rw - cgroup2 c rw\n", "oom_kill 1")
+	f.Add("0::/../other\n", "36 35 0:30 / /sys/fs/cgroup rw - cgroup2 c rw\n", "oom_kill 1")
 	f.Add("::", "- - - - - -", "")
 	f.Fuzz(func(t *testing.T, groups, mounts, counters string) {
 		if n, err := cause.ParseKills(counters); err == nil && !strings.Contains(counters, "oom_kill") {
@@ -24,8 +26,12 @@ func FuzzCgroup(f *testing.F) {
 			return
 		}
 		below := false
-		for _, word := range strings.Fields(mounts) {
-			rel, err := filepath.Rel(word, dir)
+		for line := range strings.Lines(mounts) {
+			words := strings.Fields(line)
+			if len(words) < 5 {
+				continue
+			}
+			rel, err := filepath.Rel(words[4], dir)
 			below = below || err == nil && filepath.IsLocal(rel) && rel != "."
 		}
 		if !below {
