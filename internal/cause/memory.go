@@ -162,9 +162,10 @@ func parseGroup(groups, mounts string) string {
 		case kind == "cgroup2" && v1 == "":
 			group = v2
 		}
-		// The mount may show only a part of the hierarchy (in a container).
+		// The mount may show only a part of the hierarchy (in a container), and of a
+		// group outside of it the kernel says /../other.
 		rel, ok := strings.CutPrefix(group, strings.TrimSuffix(f[3], "/"))
-		if group == "" || !ok || rel == "" || rel == "/" {
+		if !ok || rel == "/" || !strings.HasPrefix(rel, "/") || filepath.Clean(rel) != rel || !filepath.IsAbs(f[4]) {
 			continue
 		}
 		return filepath.Join(f[4], rel)

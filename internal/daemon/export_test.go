@@ -7,6 +7,7 @@ import (
 	"deadman"
 	"deadman/internal/config"
 	"deadman/internal/lifecycle"
+	"deadman/internal/proc"
 	"deadman/internal/snapshot"
 )
 
@@ -50,3 +51,16 @@ type Pulse struct{ pulse }
 func (p *Pulse) Beat(a config.Agent, d time.Duration) { p.beat(a, d) }
 func (p *Pulse) Late() (string, bool)                 { return p.late() }
 func (p *Pulse) Forget(agent string)                  { p.forget(agent) }
+
+// Actor is who holds the agent in dir, as far as is known, and whether that is
+// somebody who lives.
+func Actor(dir string) (pid int, alive bool) {
+	p := readActor(dir).Process
+	return p.PID, proc.Alive(p) == deadman.Running
+}
+
+// ClockNow is the time of this boot, by the clock that is noted in dir.
+func ClockNow(dir string) time.Time {
+	boot, _ := proc.BootID()
+	return openClock(dir, boot).Now()
+}

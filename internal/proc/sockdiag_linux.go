@@ -45,22 +45,35 @@ func diagnose(family uint8, port int) ([]Socket, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v", errDiag, err)
 		}
-		messages, err := syscall.ParseNetlinkMessage(buffer[:n])
-		if err != nil || len(messages) == 0 {
-			return nil, errDiag
+		some, done, err := readDiag(buffer[:n], port)
+		if err != nil {
+			return nil, err
 		}
-		for _, m := range messages {
-			switch {
-			case m.Header.Type == unix.NLMSG_DONE:
-				return out, nil
-			case m.Header.Type != sockDiagByFamily || len(m.Data) < diagMessageSize:
-				return nil, errDiag
-			}
-			if s := diagSocket(m.Data); int(s.Addr.Port()) == port {
-				out = append(out, s)
-			}
+		if out = append(out, some...); done {
+			return out, nil
 		}
 	}
+}
+
+// readDiag reads one answer: the sockets in it that listen on port, and whether it
+// was the last.
+func readDiag(answer []byte, port int) (out []Socket, done bool, err error) {
+	messages, err := syscall.ParseNetlinkMessage(answer)
+	if err != nil || len(messages) == 0 {
+		return nil, false, errDiag
+	}
+	for _, m := range messages {
+		switch {
+		case m.Header.Type == unix.NLMSG_DONE:
+			return out, true, nil
+		case m.Header.Type != sockDiagByFamily || len(m.Data) < diagMessageSize:
+			return nil, false, errDiag
+		}
+		if s := diagSocket(m.Data); int(s.Addr.Port()) == port {
+			out = append(out, s)
+		}
+	}
+	return out, false, nil
 }
 
 // diagRequest is struct nlmsghdr and struct inet_diag_req_v2.
