@@ -22,6 +22,8 @@ type Host struct {
 	Root string
 	// Config is the config file that is in force: who runs deadman on it is no rival.
 	Config string
+
+	unseen []string // what may not be read
 }
 
 // fileMax is how much of a file is read: nothing that is judged comes near it.
@@ -88,6 +90,7 @@ func (h *Host) read(p string) (file, error) {
 	p = h.resolve(p)
 	data, info, err := readRegular(h.at(p))
 	if err != nil {
+		h.refused(p, err)
 		return file{}, err
 	}
 	return file{path: p, text: string(data), mode: info.Mode(), sum: sumOf(data)}, nil
@@ -96,11 +99,18 @@ func (h *Host) read(p string) (file, error) {
 // readRegular reads a file that nobody can make us wait for: O_NONBLOCK opens a
 // FIFO without a writer, and what was opened is looked at before it is read.
 func readRegular(name string) ([]byte, fs.FileInfo, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(name, safely, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
+	return readOpened(f)
+}
+
+// safely is how a file is opened that is somebody else's.
+const safely = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOFOLLOW
+
+func readOpened(f *os.File) ([]byte, fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
@@ -118,10 +128,21 @@ func readRegular(name string) ([]byte, fs.FileInfo, error) {
 	return data, info, nil
 }
 
+// refused notes what there is and we may not see.
+func (h *Host) refused(p string, err error) {
+	if errors.Is(err, fs.ErrPermission) && !slices.Contains(h.unseen, p) {
+		h.unseen = append(h.unseen, p)
+	}
+}
+
+// Unseen are the places that the last Find was not allowed to read.
+func (h *Host) Unseen() []string { return h.unseen }
+
 // names are what is in a directory, sorted; none if it cannot be read.
 func (h *Host) names(dir string) []string {
 	f, err := os.OpenFile(h.at(h.resolve(dir)), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_DIRECTORY, 0)
 	if err != nil {
+		h.refused(dir, err)
 		return nil
 	}
 	defer f.Close()

@@ -28,8 +28,9 @@ type seed struct {
 
 func (s seed) String() string { return s.path + " " + s.part }
 
-// host makes the host of testdata/host.txtar in a directory.
-func host(t testing.TB) rival.Host {
+// host makes the host of testdata/host.txtar in a directory: all of it, or only some
+// files.
+func host(t testing.TB, only ...string) rival.Host {
 	t.Helper()
 	root := t.TempDir()
 	archive, err := txtar.ParseFile("testdata/host.txtar")
@@ -37,6 +38,9 @@ func host(t testing.TB) rival.Host {
 		t.Fatal(err)
 	}
 	for _, f := range archive.Files {
+		if len(only) > 0 && !slices.Contains(only, f.Name) {
+			continue
+		}
 		at := filepath.Join(root, f.Name)
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 			t.Fatal(err)

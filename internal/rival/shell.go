@@ -11,7 +11,7 @@ import (
 
 // Bounds of a judgement: a script cannot make us work without end.
 const (
-	stepsMax  = 20000
+	stepsMax  = 5000
 	valuesMax = 16
 	depthMax  = 3 // scripts, one calling the other
 	callsMax  = 12

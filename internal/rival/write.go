@@ -12,8 +12,9 @@ func (j *judge) writes(p string, s *scope, how string) {
 	if p == "" {
 		return
 	}
+	really := j.host.resolve(wild(p))
 	for _, a := range j.agents {
-		if a.member(p) || a.member(j.host.resolve(wild(p))) {
+		if a.member(p) || a.member(really) {
 			sure := Certain
 			if open(p) || strings.ContainsAny(p, "*?[") {
 				sure = Likely
@@ -25,9 +26,10 @@ func (j *judge) writes(p string, s *scope, how string) {
 
 // replaces judges that everything in a directory is replaced.
 func (j *judge) replaces(dir string, s *scope, how string) {
+	really := j.host.resolve(dir)
 	for _, a := range j.agents {
 		sure, ok := a.covers(dir)
-		if more, also := a.covers(j.host.resolve(dir)); also && (!ok || more.rank() > sure.rank()) {
+		if more, also := a.covers(really); also && (!ok || more.rank() > sure.rank()) {
 			sure, ok = more, true
 		}
 		if ok {
