@@ -52,6 +52,8 @@ const (
 	TrialFailed
 	DiedArmed
 	ArmExpired
+	Canonical
+	SafeConfig
 
 	// Of the end of a ladder.
 	Exhausted
@@ -90,6 +92,8 @@ const (
 	ForeignStart
 	RivalStarts
 	WouldAct
+	CanonicalSkipped
+	SafeSkipped
 
 	// Of a person's word, or another's deed that is left alone.
 	StoppedByPerson
@@ -150,6 +154,8 @@ var reasonRules = [...]struct{ name, rule string }{
 	TrialFailed:        {"trial-failed", "the agent did not stay up, or as well as it was, on the config that was applied: the one before goes back"},
 	DiedArmed:          {"died-armed", "it died while a change was not confirmed: the version that was armed goes back"},
 	ArmExpired:         {"arm-expired", "nobody confirmed in time: the version that was armed goes back"},
+	Canonical:          {"canonical", "no stored version is left to try: the one in source control, over the newest proven one"},
+	SafeConfig:         {"safe", "nothing else is left to try: the minimal config of the key safe"},
 
 	Exhausted: {"exhausted", "no target stayed up, so it was not the config: the original is put back, or the known good if that does not validate"},
 
@@ -184,6 +190,8 @@ var reasonRules = [...]struct{ name, rule string }{
 	ForeignStart:        {"foreign-start", "a process appeared that neither deadman nor its supervisor started"},
 	RivalStarts:         {"rival-starts", "a second foreign start in one incident, or a third in a row while all was well: another watchdog is at work"},
 	WouldAct:            {"would-act", "nothing may be done (mode is observe, or it is a child that nobody watches): this is what would have been done"},
+	CanonicalSkipped:    {"canonical-skipped", "the version in source control was not put in place: it cannot be read, does not validate, is held back, or has failed"},
+	SafeSkipped:         {"safe-skipped", "the minimal config was not put in place: it cannot be read, does not validate, is held back, or has failed"},
 
 	StoppedByPerson:       {"stopped-by-person", "a person stopped it"},
 	StoppedBySupervisor:   {"stopped-by-supervisor", "it was stopped through its supervisor, or ended as planned"},

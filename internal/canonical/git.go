@@ -132,6 +132,8 @@ func (r Repo) run(ctx context.Context, stdin io.Reader, limit int64, env []strin
 		return nil, errors.New("git was still at it after all the time it may take")
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case errors.Is(err, syscall.EACCES):
+		return nil, errors.New("its owner, as whom git runs, cannot reach it")
 	case err != nil:
 		if line := said.line(); line != "" {
 			return nil, errors.New(line)

@@ -26,7 +26,7 @@ func show(tree canonical.Tree) string {
 func TestRead(t *testing.T) {
 	t.Parallel()
 	dir := repo(t, map[string]string{
-		"other/config.yaml": "not: asked for\n",
+		"other/config.yaml":           "not: asked for\n",
 		"wizards/bezalel/config.yaml": "model: a\n", "wizards/bezalel/conf.d/x.yaml": "", "wizards/bezalel/run.sh+x": "#!/bin/sh\n",
 		"wizards/bezalel/link.yaml": "-> config.yaml", "wizards/bezalel/a name\nwith lines": "x",
 	})
@@ -124,11 +124,24 @@ func TestReadRunsNothing(t *testing.T) {
 	must(t, os.WriteFile(script, []byte("#!/bin/sh\ntouch "+proof+"\n"), 0o755))
 	blob := git(t, dir, "rev-parse", "HEAD:gone.yaml")
 	for _, pair := range [][2]string{
-		{"core.fsmonitor", script}, {"core.hooksPath", filepath.Dir(script)}, {"core.pager", script}, {"core.sshCommand", script},
-		{"filter.evil.smudge", script}, {"filter.evil.clean", script}, {"diff.evil.textconv", script}, {"diff.external", script},
-		{"alias.cat-file", "!" + script}, {"core.askPass", script}, {"credential.helper", script},
-		{"core.repositoryFormatVersion", "1"}, {"extensions.partialClone", "origin"}, {"remote.origin.promisor", "true"},
-		{"remote.origin.url", dir}, {"remote.origin.uploadpack", script}, {"protocol.file.allow", "always"}, {"protocol.ext.allow", "always"},
+		{"core.fsmonitor", script},
+		{"core.hooksPath", filepath.Dir(script)},
+		{"core.pager", script},
+		{"core.sshCommand", script},
+		{"filter.evil.smudge", script},
+		{"filter.evil.clean", script},
+		{"diff.evil.textconv", script},
+		{"diff.external", script},
+		{"alias.cat-file", "!" + script},
+		{"core.askPass", script},
+		{"credential.helper", script},
+		{"core.repositoryFormatVersion", "1"},
+		{"extensions.partialClone", "origin"},
+		{"remote.origin.promisor", "true"},
+		{"remote.origin.url", dir},
+		{"remote.origin.uploadpack", script},
+		{"protocol.file.allow", "always"},
+		{"protocol.ext.allow", "always"},
 	} {
 		git(t, dir, "config", pair[0], pair[1])
 	}

@@ -72,6 +72,9 @@ func build(name string, v *value) Agent {
 	if c := v.kid("canonical"); !c.absent {
 		a.Canonical = Canonical{Repo: c.kid("repo").text, Ref: c.kid("ref").text, Path: c.kid("path").text}
 	}
+	if p := v.kid("publish"); !p.absent {
+		a.Publish = Publish{Repo: p.kid("repo").text, Files: p.kid("files").texts(), Push: p.kid("push").text}
+	}
 	return a
 }
 

@@ -59,6 +59,7 @@ type Agent struct {
 	Notify    []string // may hold secrets: never print one
 	Ping      string   // may hold a secret: never print it
 	Canonical Canonical
+	Publish   Publish
 }
 
 // Set is one directory's worth of an agent's config.
@@ -252,6 +253,14 @@ const (
 	// FollowRefuse alerts instead.
 	FollowRefuse FollowWrite = "refuse"
 )
+
+// Publish is where members of the known good are committed. The zero value is
+// nowhere.
+type Publish struct {
+	Repo  string   // absolute path
+	Files []string // patterns of members' names in the store
+	Push  string   // a remote, "" is none
+}
 
 // Canonical is the version of the config in source control. The zero value
 // is none.

@@ -99,6 +99,29 @@ func (j judge) agent(v *value) {
 		}
 	}
 	j.window(v.kid("supervisor").kid("tmux"))
+	j.publish(v.kid("publish"))
+}
+
+// publish judges which files are given to whoever can read a repository. Where a
+// pattern stands for names, an .env may come to be among them.
+func (j judge) publish(v *value) {
+	files := v.kid("files")
+	if v.absent || !sound(v, files) {
+		return
+	}
+	for _, e := range files.elems {
+		env := path.Join(path.Dir(e.text), ".env")
+		if document.FormatOf(e.text) == document.Env {
+			env = e.text
+		}
+		secret := env == e.text || meet(absolute("/", e.text), literal("/"+env))
+		if sound(e) && secret {
+			j.found.add(e.at.error("cannot use "+e.path+": it would publish "+env+", where secrets are", "name the files that have none"))
+		}
+	}
+	if push := v.kid("push"); !push.absent && sound(push) && (push.text == "" || strings.HasPrefix(push.text, "-")) {
+		j.found.add(push.at.error("cannot use "+push.path+": it is not the name of a remote", ""))
+	}
 }
 
 // window judges the name of a window of tmux, where names of sessions hold

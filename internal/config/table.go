@@ -339,8 +339,8 @@ var agentKeys = []key{
 		why: "A file with the agent's last output. Its end is kept with each incident, and `explain` shows it.",
 	},
 	{
-		path: "safe", kind: absPath, later: true, defNote: "off",
-		why: "A directory with a minimal config, the last resort before giving up.",
+		path: "safe", kind: absPath, defNote: "off",
+		why: "A directory with a minimal config, laid out as `config.root` is: the last rung of a recovery. What it has not is the newest proven version's.",
 	},
 
 	{
@@ -425,19 +425,35 @@ var agentKeys = []key{
 		why: "A URL to call after every round, so that a dead deadman is missed; with `/start` after its path when a round begins, with `/fail` when it did not end well.",
 	},
 	{
-		path: "canonical", kind: group, later: true,
-		why: "The version of the config in source control.",
+		path: "canonical", kind: group,
+		why: "The version of the config in source control: a rung of a recovery after every stored one, and what `deadman drift` compares with. git runs as the repository's owner, and goes to no network.",
 	},
 	{
 		path: "canonical.repo", kind: absPath, required: true,
-		why: "The repository.",
+		why: "A git repository on this machine: a clone or a bare one.",
 	},
 	{
 		path: "canonical.ref", kind: text, def: "origin/main",
-		why: "The branch or tag.",
+		why: "A branch, tag or commit, as it was fetched last.",
 	},
 	{
 		path: "canonical.path", kind: relPath, def: `""`,
-		why: "The directory in it.",
+		why: "The directory in it that is laid out as `config.root` is; with several sets each is beneath its label, or all of it is the first set's.",
+	},
+	{
+		path: "publish", kind: group,
+		why: "Commits members of the known good to the branch `deadman/HOST/AGENT` of a repository: after each promotion, and with `deadman publish`. Neither index, `HEAD` nor work tree of it is touched.",
+	},
+	{
+		path: "publish.repo", kind: absPath, required: true,
+		why: "A git repository on this machine, bare or not; it may be that of `canonical`.",
+	},
+	{
+		path: "publish.files", kind: pattern, shape: list, required: true, nonEmpty: true,
+		why: "Which members, by their names in the store (with several sets: beneath the label). What is published is readable for whoever can read the repository: list no file with secrets. A pattern that an `.env` would match is refused.",
+	},
+	{
+		path: "publish.push", kind: text, defNote: "none",
+		why: "The remote that `deadman publish --push` pushes the branch to, and that every publication after a promotion is pushed to.",
 	},
 }

@@ -81,6 +81,9 @@ func (w *world) retain(s lifecycle.State, also string) {
 	for _, blamed := range s.Incident.Blamed {
 		needed = append(needed, blamed.Snapshot)
 	}
+	for _, rung := range s.Incident.Rungs {
+		needed = append(needed, rung.Snapshot)
+	}
 	needed = slices.DeleteFunc(needed, func(id string) bool { return id == "" })
 	plan, err := w.store.Retain(snapshot.Retention{Newest: w.agent.Retention.Newest, Proven: w.agent.Retention.Proven}, needed)
 	if err == nil {
@@ -191,6 +194,7 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcom
 		w.gather(s, o, findings)
 	}()
 	o.Shelf = w.shelf(s)
+	defer func() { o.Shelf = append(o.Shelf, w.rungs(ctx, s, o, look)...) }()
 	if err != nil {
 		o.Live.Unreadable = true
 		o.Detail = err.Error()
@@ -336,6 +340,7 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	// Preserved values come from the newest bytes that parse: what is live,
 	// then whatever was live before it.
 	newest, _ := w.store.List()
+	newest = slices.DeleteFunc(newest, composedOnly)
 	plan, err := restore.Prepare(time.Now(), w.store, target, keep, w.looked(), append([]snapshot.Manifest{keep}, newest...))
 	if err != nil {
 		return nil, err

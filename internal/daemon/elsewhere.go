@@ -130,6 +130,59 @@ func (w *world) compose(ctx context.Context, from elsewhere, base *snapshot.Look
 	return c, nil
 }
 
+// rungs are what is tried when the store has nothing left: the version in source
+// control, then the minimal config. They are looked for only then, so that nothing
+// that is wrong with them delays a recovery that does not need them.
+func (w *world) rungs(ctx context.Context, s lifecycle.State, o lifecycle.Outcome, live *snapshot.Look) []lifecycle.Target {
+	c, safe := w.agent.Canonical, w.agent.Safe
+	if c.Repo == "" && safe == "" || !lifecycle.Spent(policy(w.agent), s, o) {
+		return nil
+	}
+	var targets []lifecycle.Target
+	if c.Repo != "" {
+		from, err := w.atRef(ctx, c.Repo, c.Ref, c.Path)
+		targets = append(targets, w.rung(ctx, lifecycle.FromCanonical, from, err, live, o.Version))
+	}
+	if safe != "" {
+		from, err := w.inDir(ctx, safe)
+		targets = append(targets, w.rung(ctx, lifecycle.FromSafe, from, err, live, o.Version))
+	}
+	return targets
+}
+
+// rung composes one of them, or says why not.
+func (w *world) rung(ctx context.Context, origin lifecycle.Origin, from elsewhere, err error, live *snapshot.Look, version string) lifecycle.Target {
+	t := lifecycle.Target{Origin: origin}
+	var base *snapshot.Look
+	if err == nil {
+		base, err = w.over(live)
+	}
+	var c composed
+	if err == nil {
+		c, err = w.compose(ctx, from, base, string(origin), version)
+	}
+	if err != nil {
+		t.Detail = err.Error()
+		return t
+	}
+	t.Config, t.Valid, t.Held = c.Config, c.Valid, c.Held || c.Bad
+	switch {
+	case len(c.findings) > 0:
+		t.Detail = fmt.Sprintf("%s: %s", from.what, c.findings[0])
+	case c.Bad:
+		t.Detail = from.what + ": an earlier incident proved it bad"
+	default:
+		t.Detail = from.what
+	}
+	return t
+}
+
+// composedOnly reports whether a snapshot was never live, as far as is known: it says
+// nothing of what an agent has written.
+func composedOnly(m snapshot.Manifest) bool {
+	return len(m.Proofs) == 0 && (m.Evidence == string(lifecycle.FromCanonical) || m.Evidence == string(lifecycle.FromSafe))
+}
+
 // over is what a rung of recovery is composed over: the newest proven version,
 // whose .env, modes and owners are known to work, or what is live.
 func (w *world) over(live *snapshot.Look) (*snapshot.Look, error) {

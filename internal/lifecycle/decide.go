@@ -12,7 +12,9 @@ type choice struct {
 	restore   bool
 	exhausted bool
 	target    Live
-	reason    deadman.Reason
+	// rung is where target is from.
+	rung   Origin
+	reason deadman.Reason
 	// considered are the rules asked before, which did not hold.
 	considered []deadman.Reason
 }
@@ -34,9 +36,17 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 	restart := func(reason deadman.Reason) choice {
 		return choice{target: live, reason: reason, considered: considered}
 	}
-	target, haveTarget := m.nextTarget(o.Shelf, live)
+	next, haveTarget := m.nextTarget(o.Shelf, live)
+	stored := haveTarget && next.Origin == FromStore
+	// Of a target that is none of the store's, the rung is the reason.
 	restore := func(reason deadman.Reason) choice {
-		return choice{restore: true, target: target, reason: reason, considered: considered}
+		switch next.Origin {
+		case FromCanonical:
+			reason = deadman.Canonical
+		case FromSafe:
+			reason = deadman.SafeConfig
+		}
+		return choice{restore: true, target: next.live(), rung: next.Origin, reason: reason, considered: considered}
 	}
 	failures := inc.failures(live.Identity)
 	loads := live.Valid != deadman.Unhealthy && !live.Unreadable
@@ -100,11 +110,14 @@ func (m *machine) choose(o Outcome, live Live, fix bool) choice {
 	if holds(deadman.ChangedAfterDeath, fix && loads && failures == 0) {
 		return restart(deadman.ChangedAfterDeath)
 	}
+	if holds(deadman.NothingStored, !stored && len(inc.Tried) == 0 && failures < launchesPerConfig) {
+		return restart(deadman.NothingStored)
+	}
 	if !haveTarget {
-		if len(inc.Tried) == 0 && failures < launchesPerConfig {
-			return restart(deadman.NothingStored)
-		}
 		return choice{exhausted: true, reason: deadman.Exhausted, considered: considered}
+	}
+	if !stored {
+		return restore(deadman.NextOlder)
 	}
 	if inc.Demoted && len(inc.Tried) == 0 && failures == 0 {
 		return restore(deadman.KnownGoodDemoted)
@@ -159,27 +172,76 @@ func (m *machine) personsChoice(live Live, restart func(deadman.Reason) choice) 
 	return choice{restore: true, target: Live{Config: inc.Chose}, reason: reason}, true
 }
 
-// nextTarget is the best snapshot that has not failed: the known good first,
-// then older proven ones, and last those that merely could not be put in place.
-// Never nothing, never what is already there.
-func (m *machine) nextTarget(shelf []Target, live Live) (Live, bool) {
-	inc := m.Incident
-	var unstaged Live
+// nextTarget is the best version that has not failed: the known good first, then
+// older proven ones, what is in source control, the minimal config, and last those
+// that merely could not be put in place. Never nothing, never what is already there.
+func (m *machine) nextTarget(shelf []Target, live Live) (Target, bool) {
+	var unstaged Target
 	for _, t := range shelf {
-		tried := slices.Contains(inc.Tried, t.Identity)
-		if t.Identity == live.Identity || t.Snapshot == "" || t.Valid == deadman.Unhealthy || slices.Contains(m.Barred, t.Identity) ||
-			tried && inc.failures(t.Identity) > 0 || inc.failures(t.Identity) >= launchesPerConfig {
-			continue
-		}
-		target := Live{Config: t.Config, Valid: t.Valid}
-		if !tried {
-			return target, true
-		}
-		if unstaged.IsZero() {
-			unstaged = target
+		switch {
+		case t.unfit() || m.spent(t, live):
+		case !slices.Contains(m.Incident.Tried, t.Identity):
+			return t, true
+		case unstaged.Snapshot == "":
+			unstaged = t
 		}
 	}
-	return unstaged, !unstaged.IsZero()
+	return unstaged, unstaged.Snapshot != ""
+}
+
+func (t Target) live() Live { return Live{Config: t.Config, Valid: t.Valid} }
+
+// unfit reports whether t is nothing to be put in place, whatever was tried.
+func (t Target) unfit() bool { return t.Snapshot == "" || t.Valid == deadman.Unhealthy || t.Held }
+
+// spent reports whether t has had its turn, or is there already.
+func (m *machine) spent(t Target, live Live) bool {
+	inc := m.Incident
+	failures := inc.failures(t.Identity)
+	other := t.Origin != FromStore && slices.ContainsFunc(inc.Rungs, func(r Rung) bool { return r.Origin == t.Origin && r.Identity != t.Identity })
+	return t.Identity == live.Identity || slices.Contains(m.Barred, t.Identity) || other ||
+		failures > 0 && slices.Contains(inc.Tried, t.Identity) || failures >= launchesPerConfig
+}
+
+// Spent reports whether, with what the store has, the decision on this outcome of a
+// Keep would be that nothing is left to try, or a start on what cannot be loaded: so
+// it is time to look elsewhere. Where causes are still being looked for it may say
+// so in vain, never too late.
+func Spent(p Policy, s State, o Outcome) bool {
+	m := &machine{State: s.clone(), policy: p}
+	if m.Incident.Exhausted || !o.OK {
+		return false // What was found elsewhere is remembered.
+	}
+	m.judgeFailure(false)
+	if _, ok := m.nextTarget(o.Shelf, o.Live); ok {
+		return false
+	}
+	return o.Live.Bad || o.Live.Valid == deadman.Unhealthy || m.choose(o, o.Live, m.changedSinceStop(o.Live)).exhausted
+}
+
+// passBy records, once an incident, why a target that is none of the store's is not
+// what was chosen. What is wrong with it is told; that it had failed, or is in
+// place, is not worth a message.
+func (m *machine) passBy(shelf []Target, live Live) {
+	for _, t := range shelf {
+		reason := deadman.CanonicalSkipped
+		switch t.Origin {
+		case FromStore:
+			continue
+		case FromSafe:
+			reason = deadman.SafeSkipped
+		}
+		tried := slices.ContainsFunc(m.Incident.Rungs, func(r Rung) bool { return r.Origin == t.Origin })
+		if tried || !t.unfit() && !m.spent(t, live) || slices.Contains(m.Incident.Told, reason) {
+			continue
+		}
+		m.Incident.Told = append(m.Incident.Told, reason)
+		kind, detail := Alert, t.Detail
+		if !t.unfit() {
+			kind, detail = Note, "it is in place, or has failed before"
+		}
+		m.actions = append(m.actions, Action{Kind: kind, Reason: reason, Cause: m.Incident.Cause, Snapshot: t.Snapshot, Detail: detail})
+	}
 }
 
 // repair is the known good, if what is live are its bytes and only modes or

@@ -107,9 +107,27 @@ func (r Round) full() bool {
 		(r.Ready == deadman.ResultUnset || r.Ready == deadman.Healthy)
 }
 
-// Target is a snapshot that could be put back.
+// Origin is where a target comes from.
+type Origin string
+
+const (
+	// FromStore: it was live once.
+	FromStore Origin = ""
+	// FromCanonical: composed of what source control has and the rest.
+	FromCanonical Origin = "canonical"
+	// FromSafe: composed of the minimal config and the rest.
+	FromSafe Origin = "safe"
+)
+
+// Target is a snapshot that could be put back. One of another origin than the
+// store may have none: then Detail says why.
 type Target struct {
 	Config
+	Origin Origin `json:"origin,omitempty"`
+	// Held: it is of another origin, and a guard objects, or it is known as bad.
+	Held bool `json:"held,omitempty"`
+	// Detail is, for the record alone, what speaks against one of another origin.
+	Detail string `json:"detail,omitempty"`
 	// Proven is false for a provisional known good.
 	Proven bool           `json:"proven,omitempty"`
 	Valid  deadman.Result `json:"valid,omitempty"`
@@ -136,8 +154,10 @@ type Outcome struct {
 
 	// Of Keep, which looks at everything that Decide needs:
 
-	Live    Live            `json:"live,omitzero"`
-	Shelf   []Target        `json:"shelf,omitempty"` // the known good first, then older proven ones
+	Live Live `json:"live,omitzero"`
+	// Shelf is the known good first, then older proven ones; where [Spent] said that
+	// none of them is left, then canonical and safe.
+	Shelf   []Target        `json:"shelf,omitempty"`
 	Causes  []deadman.Cause `json:"causes,omitempty"`
 	Clues   []string        `json:"clues,omitempty"` // as those of a Round
 	Version string          `json:"version,omitempty"`

@@ -136,6 +136,7 @@ func (m *machine) kept(o Outcome) {
 	}
 	choice := m.choose(o, live, fix)
 	m.considered = choice.considered
+	m.passBy(o.Shelf, live)
 	if m.Phase == deadman.Dead {
 		m.wouldAct(choice)
 		return
@@ -164,6 +165,9 @@ func (m *machine) kept(o Outcome) {
 		inc.RolledBack = choice.reason != deadman.RestoredByPerson && choice.reason != deadman.AppliedByPerson && choice.reason != deadman.PermissionDiffers
 		if !ours && inc.RolledBack && choice.reason != deadman.RolledBackByPerson && choice.reason != deadman.ArmExpired && choice.reason != deadman.TrialFailed {
 			m.blame(live)
+		}
+		if t := choice.target; choice.rung != FromStore && !slices.ContainsFunc(inc.Rungs, func(r Rung) bool { return r.Origin == choice.rung }) {
+			inc.Rungs = append(inc.Rungs, Rung{Config: t.Config, Origin: choice.rung, Valid: t.Valid})
 		}
 		m.becomeRestoring(choice.target, choice.reason)
 	default:
@@ -275,8 +279,13 @@ func (m *machine) lastResort(shelf []Target) Live {
 	}
 	for _, t := range shelf {
 		across := !m.versionToo(inc.Version) || slices.Contains(t.Versions, inc.Version)
-		if across && t.Snapshot != "" && t.Valid != deadman.Unhealthy && t.Identity != inc.Original.Identity {
+		if across && t.Origin == FromStore && t.Snapshot != "" && t.Valid != deadman.Unhealthy && t.Identity != inc.Original.Identity {
 			turns = append(turns, Live{Config: t.Config, Valid: t.Valid})
+		}
+	}
+	for _, r := range inc.Rungs {
+		if r.Identity != inc.Original.Identity {
+			turns = append(turns, Live{Config: r.Config, Valid: r.Valid})
 		}
 	}
 	switch {

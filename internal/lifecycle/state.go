@@ -206,6 +206,9 @@ type Incident struct {
 	Again time.Time `json:"again,omitzero"`
 	// Tried are identities that did not verify and are not tried again.
 	Tried []string `json:"tried,omitempty"`
+	// Rungs are the targets of another origin than the store that were chosen: one
+	// of each is tried in an incident, whatever becomes of it where it is from.
+	Rungs []Rung `json:"rungs,omitempty"`
 	// Failed is the identity of the last start that failed, Unjudged that it is
 	// open whether this counts: that depends on what the next Keep finds.
 	Failed   string `json:"failed,omitempty"`
@@ -232,6 +235,13 @@ func (i Incident) Open() bool { return i.ID != "" }
 type Failure struct {
 	Identity string `json:"identity"`
 	Count    int    `json:"count"`
+}
+
+// Rung is a target that was never live, and was chosen all the same.
+type Rung struct {
+	Config
+	Origin Origin         `json:"origin"`
+	Valid  deadman.Result `json:"valid,omitempty"`
 }
 
 // IsZero reports whether l is no version at all.

@@ -70,6 +70,7 @@ func (s State) clone() State {
 	s.Incident.Failures = slices.Clone(s.Incident.Failures)
 	s.Incident.Blamed = slices.Clone(s.Incident.Blamed)
 	s.Incident.Told = slices.Clone(s.Incident.Told)
+	s.Incident.Rungs = slices.Clone(s.Incident.Rungs)
 	return s
 }
 

@@ -444,7 +444,7 @@ func causes(list string) ([]deadman.Cause, error) {
 	return causes, nil
 }
 
-// outcome reads `ok live=B shelf=A,OLD causes=... pid=2`. The deed is the one
+// outcome reads `ok live=B shelf=A,OLD canonical=C safe=none causes=... pid=2`. The deed is the one
 // in hand. again: the store had lost the bytes and has a new snapshot of them.
 func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 	p := tr.state.Pending
@@ -478,6 +478,14 @@ func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 				l := live(name)
 				o.Shelf = append(o.Shelf, lifecycle.Target{Config: l.Config, Proven: !l.Held, Valid: l.Valid})
 			}
+		case "canonical", "safe":
+			t := lifecycle.Target{Origin: lifecycle.Origin(key)}
+			if l := live(value); value == "none" {
+				t.Detail = "cannot be read"
+			} else if t.Config, t.Valid, t.Held = l.Config, l.Valid, l.Held; l.Held || l.Valid == deadman.Unhealthy {
+				t.Detail = "is not fit"
+			}
+			o.Shelf = append(o.Shelf, t)
 		case "unreadable":
 			o.Live.Unreadable = true
 		case "causes":

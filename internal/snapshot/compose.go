@@ -120,18 +120,8 @@ func (c *composer) fresh(p Piece) Member {
 	m := Member{Set: p.Set, Path: p.Path, Type: p.Type, Mode: 0o600}
 	root := c.root(p.Set)
 	m.UID, m.GID = root.UID, root.GID
-	for dir := path.Dir(p.Path); ; dir = path.Dir(dir) {
-		i := slices.IndexFunc(c.base.Members, func(o Member) bool {
-			return o.Set == p.Set && o.Type == File && !o.Reads && o.Followed == "" && path.Dir(o.Path) == dir
-		})
-		if i >= 0 {
-			near := c.base.Members[i]
-			m.Mode, m.UID, m.GID = near.Mode&0o666, near.UID, near.GID
-			break
-		}
-		if dir == "." {
-			break
-		}
+	if near, ok := c.near(p); ok {
+		m.Mode, m.UID, m.GID = near.Mode&0o666, near.UID, near.GID
 	}
 	if p.Executable {
 		m.Mode |= m.Mode & 0o444 >> 2
@@ -140,6 +130,24 @@ func (c *composer) fresh(p Piece) Member {
 		m.Mode = 0o777
 	}
 	return m
+}
+
+// near is the file of base that is nearest to a piece: in its directory, or in the
+// nearest one above it; if any has its ending, one of those.
+func (c *composer) near(p Piece) (Member, bool) {
+	dirs := above(p.Path)
+	slices.Reverse(dirs)
+	dirs = append(dirs, ".")
+	for _, alike := range []bool{true, false} {
+		for _, dir := range dirs {
+			for _, m := range c.base.Members {
+				if m.Set == p.Set && m.Type == File && !m.Reads && m.Followed == "" && path.Dir(m.Path) == dir && (!alike || path.Ext(m.Path) == path.Ext(p.Path)) {
+					return m, true
+				}
+			}
+		}
+	}
+	return Member{}, false
 }
 
 // directories adds those that hold members: base's, or new ones like the

@@ -56,7 +56,7 @@ dir 0755 ext
 file 0644 ext/x.yaml theirs
 dir 0755 new
 dir 0755 new/deep
-file 0600 new/deep/x.yaml x
+file 0444 new/deep/x.yaml x
 file 0700 run.sh #!/bin/sh`
 	if got := described(look); got != want {
 		t.Errorf("composed:\n%s\nwant:\n%s", got, want)
@@ -65,7 +65,7 @@ file 0700 run.sh #!/bin/sh`
 	grow(t, dir, map[string]string{"conf.d/c.yaml": "c", "new/deep/x.yaml": "x", "run.sh": "#!/bin/sh"})
 	must(t, os.Remove(filepath.Join(dir, "config.yaml")))
 	grow(t, dir, map[string]string{"config.yaml": "b"})
-	for name, mode := range map[string]os.FileMode{"conf.d/c.yaml": 0o640, "new/deep/x.yaml": 0o600, "run.sh": 0o700, "config.yaml": 0o444} {
+	for name, mode := range map[string]os.FileMode{"conf.d/c.yaml": 0o640, "new/deep/x.yaml": 0o444, "run.sh": 0o700, "config.yaml": 0o444} {
 		must(t, os.Chmod(filepath.Join(dir, name), mode))
 	}
 	now := observe(t, sets)

@@ -52,6 +52,7 @@ func Play(source Source, n int, deep bool) (w *World, err error) {
 	w.source, w.Deep, w.Covered = source, deep, map[Pair]int{}
 	w.counts, w.readies = flip(source), flip(source)
 	w.policy.Observe = source.Int(0, 9) == 9
+	w.canonical, w.safe = source.Int(-1, len(w.versions)-1), source.Int(-1, len(w.versions)-1)
 	if source.Int(0, 9) > 0 {
 		w.begin()
 		w.rounds(8) // Most histories begin with something proven.
@@ -223,7 +224,7 @@ func (w *World) rounds(n int) {
 // act is one thing that happens.
 func (w *World) act() {
 	s := w.source
-	switch s.Int(0, 25) {
+	switch s.Int(0, 26) {
 	case 0, 1, 2, 3:
 		w.rounds(s.Int(1, 8))
 	case 4:
@@ -275,6 +276,8 @@ func (w *World) act() {
 		w.say(lifecycle.Word{Verb: lifecycle.Resume})
 	case 21:
 		w.guarded(func(ctx context.Context, g *guard.Guard) error { return g.Resume(ctx) })
+	case 22:
+		w.canonical = s.Int(-1, len(w.versions)-1)
 	default:
 		if w.policy.Observe {
 			w.rounds(4)
@@ -427,6 +430,15 @@ func (w *World) calm() {
 		w.must(fmt.Errorf("what is live starts, and the agent is not well in the end"))
 	}
 	targets := w.targets()
+	// What was never live has one turn in an incident, before all that has failed is
+	// tried again.
+	if v := w.canonical; v >= 0 && len(targets) == 0 {
+		is := w.versions[v]
+		other := slices.ContainsFunc(w.state.Incident.Rungs, func(r lifecycle.Rung) bool { return r.Origin == lifecycle.FromCanonical && r.Identity != is.identity })
+		if is.starts && is.valid != deadman.Unhealthy && !is.held && !w.bad[is.identity] && !other && !slices.Contains(w.state.Barred, is.identity) {
+			w.must(fmt.Errorf("%s starts and is in source control, and the agent is not well in the end", is.name))
+		}
+	}
 	for _, target := range targets {
 		// Not across versions of the agent: that is an outside cause that holds on.
 		if !slices.Contains(targets[0].Versions, w.agent) {

@@ -22,6 +22,8 @@ type ledger struct {
 	unsaved          *looks // what they were before a round that is not saved yet
 	kept             bool   // a Keep went well since the last start or reboot
 	keptLive         lifecycle.Live
+	shelf            []lifecycle.Target // of the last Keep, in the order in which they are to be tried
+	rungs            map[lifecycle.Origin]string
 	hindered         bool // a cause was seen by the Keep before the start in hand
 	incident         string
 	opens            bool   // this step opens one
@@ -72,7 +74,9 @@ func (l *ledger) begin() {
 	l.armed.v, l.trial.v, l.trial.before = -1, -1, -1
 }
 
-func (l *ledger) reset() { l.verified, l.failed = map[string]bool{}, map[string]bool{} }
+func (l *ledger) reset() {
+	l.verified, l.failed, l.rungs = map[string]bool{}, map[string]bool{}, map[lifecycle.Origin]string{}
+}
 
 // Save is the journal of the guard: it holds the step against the books, and may
 // be where deadman dies.
@@ -201,6 +205,9 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		l.incident = id
 		l.open, l.put, l.onTarget = nil, "", ""
 		l.reset()
+	}
+	if before.Incident.Exhausted && !w.state.Incident.Exhausted {
+		l.rungs = map[lifecycle.Origin]string{} // It was begun afresh.
 	}
 	for _, a := range actions {
 		if a.Reason == deadman.ReasonUnset {
@@ -345,6 +352,16 @@ func (w *World) auditRestore(a lifecycle.Action) error {
 	if same {
 		return fmt.Errorf("%s is in place already", to.name)
 	}
+	switch a.Reason {
+	case deadman.Canonical:
+		if err := w.auditRung(lifecycle.FromCanonical, to); err != nil {
+			return err
+		}
+	case deadman.SafeConfig:
+		if err := w.auditRung(lifecycle.FromSafe, to); err != nil {
+			return err
+		}
+	}
 	if l.failed[to.identity] && !person && a.Reason != deadman.Exhausted && a.Reason != deadman.Relapse {
 		return fmt.Errorf("%s failed before in this incident", to.name)
 	}
@@ -375,6 +392,34 @@ func (w *World) auditWish(a lifecycle.Action, v int) error {
 		}
 	}
 	return nil
+}
+
+// auditRung judges that a version which was never live is put in place.
+func (w *World) auditRung(from lifecycle.Origin, to version) error {
+	l := &w.ledger
+	if was, ok := l.rungs[from]; ok && was != to.identity {
+		return fmt.Errorf("%s is the second of %s in this incident, after %s", to.name, from, was)
+	}
+	l.rungs[from] = to.identity
+	if to.valid == deadman.Unhealthy || to.held || w.bad[to.identity] {
+		return fmt.Errorf("%s of %s is not fit to be put in place", to.name, from)
+	}
+	for _, t := range l.shelf {
+		if t.Origin == from {
+			return nil
+		}
+		if t.Snapshot == "" {
+			continue
+		}
+		v := w.versions[w.stockOf(t.Snapshot)]
+		fit := v.valid != deadman.Unhealthy && (t.Origin == lifecycle.FromStore || !v.held && !w.bad[v.identity])
+		turned := l.failed[v.identity] || v.identity == l.keptLive.Identity || slices.Contains(w.state.Barred, v.identity) || l.rungs[t.Origin] != "" ||
+			slices.ContainsFunc(w.state.Incident.Failures, func(f lifecycle.Failure) bool { return f.Identity == v.identity })
+		if fit && !turned {
+			return fmt.Errorf("%s of %s before %s", to.name, from, v.name)
+		}
+	}
+	return fmt.Errorf("%s was not found by the Keep before", from)
 }
 
 func (w *World) auditDeadline(ev lifecycle.Event) error {

@@ -57,9 +57,12 @@ type World struct {
 	stored map[int]bool
 	shelf  []int // proven or accepted, the newest first
 	stands int   // provisional known good, or -1
-	bad    map[string]bool
-	cured  map[string]int
-	proofs map[int][]string
+	// canonical and safe are the versions that source control and the minimal
+	// config make: -1 if they cannot be had.
+	canonical, safe int
+	bad             map[string]bool
+	cured           map[string]int
+	proofs          map[int][]string
 
 	proc     *run
 	pids     int
@@ -93,7 +96,7 @@ type World struct {
 
 func newWorld(p lifecycle.Policy, versions []version) *World {
 	w := &World{
-		policy: p, versions: versions, now: epoch, booted: epoch.Add(-time.Hour), stored: map[int]bool{}, stands: -1,
+		policy: p, versions: versions, now: epoch, booted: epoch.Add(-time.Hour), stored: map[int]bool{}, stands: -1, canonical: -1, safe: -1,
 		bad: map[string]bool{}, cured: map[string]int{}, proofs: map[int][]string{}, seen: true, agent: "1",
 	}
 	w.ledger.begin()
@@ -249,6 +252,10 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 		o.Live = w.live()
 		if p.Kind == lifecycle.DoKeep {
 			o.Causes, o.Shelf = w.causes(), w.targets()
+			if lifecycle.Spent(w.policy, w.state, o) {
+				o.Shelf = append(o.Shelf, w.elsewhere(lifecycle.FromCanonical, w.canonical), w.elsewhere(lifecycle.FromSafe, w.safe))
+			}
+			w.ledger.shelf = o.Shelf
 			if o.OK {
 				w.kept = o.Live.Hash
 			}
@@ -360,4 +367,16 @@ func (w *World) targets() []lifecycle.Target {
 		add(v, true)
 	}
 	return list
+}
+
+// elsewhere is what a version that was never live makes, composed and stored.
+func (w *World) elsewhere(from lifecycle.Origin, v int) lifecycle.Target {
+	if v < 0 {
+		return lifecycle.Target{Origin: from, Detail: "cannot be had"}
+	}
+	is := w.versions[v]
+	t := lifecycle.Target{Origin: from, Config: w.config(v), Valid: is.valid, Held: is.held || w.bad[is.identity]}
+	t.Snapshot = snapshot(v)
+	w.stored[v] = true
+	return t
 }
