@@ -40,6 +40,7 @@ var internalPolicy = table(`
 
 	# Leaves: they know at most the vocabulary.
 	internal/atomicfile:
+	internal/confine:
 	internal/document:
 	internal/proc:          deadman
 	internal/service:
@@ -67,7 +68,7 @@ var internalPolicy = table(`
 	internal/api:           deadman
 	internal/server:        deadman internal/api
 	internal/daemon:        deadman internal/api internal/atomicfile internal/canonical internal/cause
-	internal/daemon:        internal/config internal/document internal/guard internal/health internal/lifecycle
+	internal/daemon:        internal/config internal/confine internal/document internal/guard internal/health internal/lifecycle
 	internal/daemon:        internal/proc internal/record internal/restore internal/rival internal/server
 	internal/daemon:        internal/sink/metrics internal/sink/notify internal/sink/requestlog
 	internal/daemon:        internal/snapshot internal/supervisor internal/validate
@@ -95,7 +96,7 @@ var libraryPolicy = table(`
 	github.com/spf13/cobra:             internal/cli
 	github.com/spf13/pflag:             internal/cli
 	go.yaml.in/yaml/v4:                 internal/config internal/document demo/agent
-	golang.org/x/sys/unix:              internal/atomicfile internal/daemon internal/health internal/proc internal/record
+	golang.org/x/sys/unix:              internal/atomicfile internal/confine internal/daemon internal/health internal/proc internal/record
 	golang.org/x/sys/unix:              internal/restore internal/rival internal/snapshot internal/supervisor
 	mvdan.cc/sh/v3:                     internal/rival
 

@@ -10,6 +10,7 @@ import (
 	"deadman"
 	"deadman/internal/api"
 	"deadman/internal/config"
+	"deadman/internal/confine"
 	"deadman/internal/restore"
 )
 
@@ -170,7 +171,8 @@ func (d *Daemon) Finish(ctx context.Context, name string) error {
 	defer store.Close()
 	// The plan stays where it is: the guard that takes up the recovery finds it
 	// carried out, and says so in its own record.
-	if _, err := restore.Execute(ctx, plan, store); err != nil {
+	confine.Do(rulesFor(plan.Sets, d.agentDir(name), mayWrite), func() { _, err = restore.Execute(ctx, plan, store) })
+	if err != nil {
 		return fmt.Errorf("cannot finish putting back %s: %w", plan.Snapshot, err)
 	}
 	return nil

@@ -59,7 +59,7 @@ func (w *world) capture(ctx context.Context, s lifecycle.State) lifecycle.Outcom
 	if err != nil {
 		return failed(err)
 	}
-	m, err := w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "healthy"})
+	m, err := w.stored(look, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "healthy"})
 	if err != nil {
 		return failed(err)
 	}
@@ -281,7 +281,8 @@ func (w *world) restore(ctx context.Context, s lifecycle.State, resumed bool) li
 		o.Partly = resumed && o.Live.Hash != s.Incident.Kept.Hash
 		return o
 	}
-	report, err := restore.Execute(ctx, plan, w.store)
+	var report restore.Report
+	w.confined(mayWrite, func() { report, err = restore.Execute(ctx, plan, w.store) })
 	reverted := plan.Reverted()
 	o := lifecycle.Outcome{Reverted: revertedKeys(reverted), Live: w.liveNow(ctx, s)}
 	if err != nil {
@@ -341,7 +342,10 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	// then whatever was live before it.
 	newest, _ := w.store.List()
 	newest = slices.DeleteFunc(newest, composedOnly)
-	plan, err := restore.Prepare(time.Now(), w.store, target, keep, w.looked(), append([]snapshot.Manifest{keep}, newest...))
+	var plan *restore.Plan
+	w.confined(mayRead, func() {
+		plan, err = restore.Prepare(time.Now(), w.store, target, keep, w.looked(), append([]snapshot.Manifest{keep}, newest...))
+	})
 	if err != nil {
 		return nil, err
 	}

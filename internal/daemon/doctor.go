@@ -35,6 +35,7 @@ const (
 func (d *Daemon) Doctor(ctx context.Context) ([]api.Finding, error) {
 	x := &examination{d: d}
 	x.configFiles()
+	x.confinement()
 	x.stateDir()
 	x.clock()
 	x.database(ctx)

@@ -24,11 +24,11 @@ func (k *keeper) reserve() error {
 // stored already are safe also where nothing can be written: that they were seen
 // again is not worth a failure.
 func (w *world) save(look *snapshot.Look, meta snapshot.Meta) (snapshot.Manifest, error) {
-	m, err := w.store.Save(look, w.sets, meta)
+	m, err := w.stored(look, meta)
 	var full *snapshot.NoSpaceError
 	if errors.As(err, &full) {
 		if freed, _ := record.Release(w.stateDir); freed {
-			m, err = w.store.Save(look, w.sets, meta)
+			m, err = w.stored(look, meta)
 		}
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"deadman"
 	"deadman/internal/api"
 	"deadman/internal/config"
+	"deadman/internal/confine"
 	"deadman/internal/document"
 	"deadman/internal/snapshot"
 )
@@ -150,8 +151,9 @@ func (v *view) knownGood() (snapshot.Manifest, error) {
 	return m, err
 }
 
-func (v *view) look(ctx context.Context) (*snapshot.Look, error) {
-	return snapshot.Observe(ctx, v.sets, v.limits)
+func (v *view) look(ctx context.Context) (look *snapshot.Look, err error) {
+	confine.Do(rulesFor(v.sets, "", mayRead), func() { look, err = snapshot.Observe(ctx, v.sets, v.limits) })
+	return look, err
 }
 
 // version is a config set with its bytes, stored or live.

@@ -160,8 +160,8 @@ func (w *world) choose(ctx context.Context, s lifecycle.State, id string) (m sna
 		m, err = w.store.Load(s.Known.Snapshot)
 	case "", wordLive:
 		// Wherever links lead: that it is meant is what this word says.
-		if look, err = snapshot.Observe(ctx, w.looked(), w.limits); err == nil {
-			m, err = w.store.Save(look, w.sets, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
+		if look, err = w.look(ctx); err == nil {
+			m, err = w.stored(look, snapshot.Meta{Now: time.Now(), AgentVersion: w.memo.Version, Evidence: "accept"})
 		}
 	default:
 		if m, err = w.store.Load(id); errors.Is(err, fs.ErrNotExist) {

@@ -234,7 +234,7 @@ type sight struct {
 func (w *world) see(ctx context.Context) sight {
 	seen := sight{round: lifecycle.Round{Boot: w.boot, Restarts: -1, Previous: w.previous()}}
 	var config sync.WaitGroup
-	config.Go(func() { seen.look, seen.problem = snapshot.Observe(ctx, w.looked(), w.limits) })
+	config.Go(func() { seen.look, seen.problem = w.look(ctx) })
 	w.inspect(ctx, &seen)
 	w.probe(ctx, &seen)
 	config.Wait()
@@ -250,13 +250,13 @@ func (w *world) see(ctx context.Context) sight {
 // observe looks at the live config, for a deed. What it returns is of the
 // directories that the config has always been in.
 func (w *world) observe(ctx context.Context) (*snapshot.Look, error) {
-	return w.place(snapshot.Observe(ctx, w.looked(), w.limits))
+	return w.place(w.look(ctx))
 }
 
 // observeGone is observe before the config is put back: a root that is gone is
 // empty, so that nothing need be kept of it.
 func (w *world) observeGone(ctx context.Context) (*snapshot.Look, error) {
-	return w.place(snapshot.ObserveGone(ctx, w.looked(), w.limits))
+	return w.place(w.lookGone(ctx))
 }
 
 func (w *world) place(look *snapshot.Look, err error) (*snapshot.Look, error) {
