@@ -212,6 +212,17 @@ type DirtyCheckout struct {
 	Files    []string `json:"files"` // relative to it
 }
 
+// Published is what one agent's known good is in a repository: `publish`.
+type Published struct {
+	Name     string `json:"name"`
+	Snapshot string `json:"snapshot"`
+	Repo     string `json:"repo"`
+	Branch   string `json:"branch"`
+	Commit   string `json:"commit"`
+	New      bool   `json:"new"`              // false: it was there already
+	Pushed   string `json:"pushed,omitempty"` // the remote
+}
+
 // Finding is one line of `doctor`.
 type Finding struct {
 	// Level is ok, warn or bad; a bad one makes doctor exit 1.

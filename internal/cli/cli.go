@@ -137,7 +137,7 @@ func (p *program) root() *cobra.Command {
 		p.initCommand(), p.checkCommand(), p.watchCommand(), p.runCommand(),
 		p.statusCommand(), p.historyCommand(), p.explainCommand(),
 		p.snapshotsCommand(), p.diffCommand(), p.driftCommand(), p.showCommand(), p.pinCommand(),
-		p.acceptCommand(), p.restoreCommand(), p.rollbackCommand(),
+		p.acceptCommand(), p.restoreCommand(), p.rollbackCommand(), p.publishCommand(),
 		p.stopCommand(), p.startCommand(), p.pauseCommand(), p.resumeCommand(),
 		p.doctorCommand(), p.presetsCommand(), p.installServiceCommand(), p.versionCommand(),
 	)

@@ -12,8 +12,8 @@ canonical), by key path, file type and mode; it shows no values. A git checkout 
 which files of the config are not as committed is shown too. Drift is shown, and
 never reverted for its own sake.
 
-Of source control only the files that it has are compared, as it was fetched last.
-Values of preserved keys are no drift.
+Of source control only the files that it has are compared, as it was fetched
+last. Values of preserved keys are no drift.
 
 exits:
   0   no drift
