@@ -185,6 +185,44 @@ type Difference struct {
 	Text string   `json:"text,omitempty"`
 }
 
+// Drift is how far apart the versions of one agent's config are: `drift`. It is no
+// fault; only Problems say what could not be compared.
+type Drift struct {
+	Name      string `json:"name"`
+	KnownGood string `json:"known_good,omitempty"` // a snapshot's id
+	// Canonical names the version in source control, "" if none is configured.
+	Canonical   string          `json:"canonical,omitempty"`
+	Differences []DriftBetween  `json:"differences"`
+	Dirty       []DirtyCheckout `json:"dirty,omitempty"`
+	Problems    []string        `json:"problems,omitempty"`
+}
+
+// DriftBetween is what differs from one version to another: known-good, canonical
+// or live. Of what source control has not, nothing is said.
+type DriftBetween struct {
+	From  string       `json:"from"`
+	To    string       `json:"to"`
+	Files []Difference `json:"files"`
+}
+
+// DirtyCheckout is a git work tree in which files of the config are not those of
+// its HEAD.
+type DirtyCheckout struct {
+	Checkout string   `json:"checkout"`
+	Files    []string `json:"files"` // relative to it
+}
+
+// Published is what one agent's known good is in a repository: `publish`.
+type Published struct {
+	Name     string `json:"name"`
+	Snapshot string `json:"snapshot"`
+	Repo     string `json:"repo"`
+	Branch   string `json:"branch"`
+	Commit   string `json:"commit"`
+	New      bool   `json:"new"`              // false: it was there already
+	Pushed   string `json:"pushed,omitempty"` // the remote
+}
+
 // Finding is one line of `doctor`.
 type Finding struct {
 	// Level is ok, warn or bad; a bad one makes doctor exit 1.

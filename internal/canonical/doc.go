@@ -3,7 +3,10 @@
 //
 // [Repo.Read] returns the files that one commit has in a directory. It looks at
 // objects alone (rev-parse, ls-tree, cat-file), so that neither index nor work
-// tree is read, let alone touched, and goes to no network.
+// tree is read, let alone touched, and goes to no network. [Repo.Commit] makes
+// files the tip of a branch of their own by fast-import, as durable as git can make
+// it, and touches neither index, HEAD nor work tree; [Repo.Push] takes that branch to
+// a remote.
 //
 // A repository belongs to somebody, who may be an agent, while we may be root.
 // So git runs as the owner of the repository, with an environment and

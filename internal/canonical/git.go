@@ -72,7 +72,7 @@ func (r Repo) environ(own [][2]string) []string {
 	env := []string{
 		"PATH=" + searchPath(), "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_ATTR_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1", "GIT_NO_REPLACE_OBJECTS=1",
-		"GIT_ALLOW_PROTOCOL=none", "GIT_CEILING_DIRECTORIES=" + filepath.Dir(r.Path),
+		"GIT_ALLOW_PROTOCOL=none", "GIT_CEILING_DIRECTORIES=" + dirOf(r.Path),
 	}
 	return append(env, configEnv(own)...)
 }
@@ -86,6 +86,9 @@ func configEnv(pairs [][2]string) []string {
 	}
 	return env
 }
+
+// dirOf is where the search for a repository ends: it is at path, and not above it.
+func dirOf(path string) string { return filepath.Dir(filepath.Clean(path)) }
 
 // searchPath is where git finds its own programs; cron's has them too.
 func searchPath() string {

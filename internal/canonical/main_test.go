@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"deadman/internal/canonical"
@@ -83,3 +84,5 @@ func read(t *testing.T, path, ref, dir string) canonical.Tree {
 	must(t, err)
 	return tree
 }
+
+func uid(info os.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }

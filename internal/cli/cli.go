@@ -136,8 +136,8 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.initCommand(), p.checkCommand(), p.watchCommand(), p.runCommand(),
 		p.statusCommand(), p.historyCommand(), p.explainCommand(),
-		p.snapshotsCommand(), p.diffCommand(), p.showCommand(), p.pinCommand(),
-		p.acceptCommand(), p.restoreCommand(), p.rollbackCommand(),
+		p.snapshotsCommand(), p.diffCommand(), p.driftCommand(), p.showCommand(), p.pinCommand(),
+		p.acceptCommand(), p.restoreCommand(), p.rollbackCommand(), p.publishCommand(),
 		p.stopCommand(), p.startCommand(), p.pauseCommand(), p.resumeCommand(),
 		p.doctorCommand(), p.presetsCommand(), p.installServiceCommand(), p.versionCommand(),
 	)

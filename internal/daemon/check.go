@@ -44,6 +44,9 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 	r, ours := d.roundOne(ctx, a, m, wait)
 	if ours {
 		m.once(ctx, &r)
+		if err := d.publishDue(ctx, a); err != nil {
+			find(&r, err)
+		}
 	}
 	return r
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"deadman/internal/record"
@@ -99,9 +100,18 @@ const deliveryRetry = 30 * time.Second
 // deliverAlways delivers whenever kicked, and again after a failure, until ctx
 // ends. It is in nobody's way.
 func (d *Daemon) deliverAlways(ctx context.Context, kick <-chan struct{}, warn func(error)) {
+	// A repository that is slow to take what is published has no row wait.
+	news := make(chan struct{}, 1)
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	publishing.Go(func() { d.publishAlways(ctx, news, warn) })
 	said := "" // the last failure, unless a delivery came after it
 	for {
 		var again <-chan time.Time
+		select {
+		case news <- struct{}{}:
+		default:
+		}
 		switch err := d.deliver(ctx); {
 		case ctx.Err() != nil:
 			return // Whatever failed, failed for that.

@@ -46,6 +46,7 @@ func (x *examination) agent(ctx context.Context, a config.Agent) error {
 	x.process(ctx, a)
 	x.schedule(a)
 	x.messages(a)
+	x.publishing(a)
 	if a.Recovery.Mode == config.Observe {
 		x.warn(a.Name, "mode is observe: at a death nothing is done", "recovery: {mode: enforce} acts")
 	}

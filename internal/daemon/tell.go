@@ -49,6 +49,9 @@ func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time
 	r, ours, err := d.tell(ctx, a, m, verb, arg, wait)
 	if ours {
 		m.once(ctx, &r)
+		if perr := d.publishDue(ctx, a); perr != nil {
+			find(&r, perr)
+		}
 	}
 	return r, err
 }

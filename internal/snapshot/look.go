@@ -230,6 +230,9 @@ func digest(members []Member, line func(Member) string) string {
 	return sum([]byte(strings.Join(lines, "")))
 }
 
+// Sum is what Member.SHA256 is of a file's bytes or a link's text.
+func Sum(b []byte) string { return sum(b) }
+
 func sum(b []byte) string {
 	h := sha256.Sum256(b)
 	return hex.EncodeToString(h[:])
