@@ -25,7 +25,7 @@ build: ## the program, bin/deadman: static, stripped, reproducible
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o bin/deadman ./cmd/deadman
 
 .PHONY: test
-test: test-deps lint test-race test-nginx test-owners test-openclaw test-systemd ## everything; installs what the tests need (Debian packages)
+test: test-deps lint test-race test-nginx test-owners test-apply test-openclaw test-systemd ## everything; installs what the tests need (Debian packages)
 
 .PHONY: test-deps
 test-deps: ## install the programs that the tests use
@@ -48,6 +48,10 @@ test-nginx: ## the suite against a real nginx
 test-owners: ## the suites against real runit, supervisord, tmux and, where it can run, podman
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -run '^(TestScripts|TestCrashUnderAnOwner)$$/owner' ./internal/simtest
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -v -run '^Test(Owners|Runit|Supervisord|Tmux|Docker|Launchd)' ./internal/supervisor
+
+.PHONY: test-apply
+test-apply: ## kill deadman at every point of an apply
+	DEADMAN_RUN=apply $(GO) test -count=1 -v -timeout 20m -run '^TestCrashInApply$$' ./internal/simtest
 
 # npm brings the gateway, the first time. It starts slowly, and often here.
 .PHONY: test-openclaw

@@ -58,6 +58,9 @@ type Agent struct {
 	Undo     string  `json:"undo,omitempty"`
 	Incident string  `json:"incident,omitempty"`
 	Checks   []Check `json:"checks,omitempty"`
+	// Armed is what goes back unless somebody confirms, Applied how `apply` came out.
+	Armed   *Armed   `json:"armed,omitempty"`
+	Applied *Applied `json:"applied,omitempty"`
 	// LastCheck is when the last round ended.
 	LastCheck time.Time `json:"last_check,omitzero"`
 	// Watched: a live `deadman watch` guards it.
@@ -71,6 +74,39 @@ type Config struct {
 	Standing deadman.Standing `json:"standing,omitempty"`
 	// Provisional: known good without proof.
 	Provisional bool `json:"provisional,omitempty"`
+}
+
+// Armed is the snapshot that goes back at Until.
+type Armed struct {
+	Snapshot string    `json:"snapshot"`
+	Until    time.Time `json:"until"`
+}
+
+// How `apply` came out, in Applied.Outcome.
+const (
+	Passed    = "passed"    // healthy for its probation
+	Unchanged = "unchanged" // it is what is live
+	Idle      = "idle"      // in place; the agent is stopped on purpose
+	Reverted  = "reverted"  // what was live before is back
+	Failed    = "failed"    // it did not come up, and nothing is there to go back to
+	Refused   = "refused"   // nothing was replaced
+	Overtaken = "overtaken" // something else came between
+	Undecided = "undecided" // it cannot be told, or not yet
+)
+
+// Applied is how `apply` came out.
+type Applied struct {
+	Outcome string `json:"outcome"`
+	// Reason is why it had to go back, or the end of the trial.
+	Reason   deadman.Reason `json:"reason,omitempty"`
+	Snapshot string         `json:"snapshot,omitempty"`
+	Was      string         `json:"was,omitempty"`
+	Incident string         `json:"incident,omitempty"`
+	// Proven: it is the known good now. Held: it is known to be bad.
+	Proven bool `json:"proven,omitempty"`
+	Held   bool `json:"held,omitempty"`
+	// Changed are the files and key paths in which it differs from Was.
+	Changed []string `json:"changed,omitempty"`
 }
 
 // Process is an agent's main process.
@@ -145,6 +181,20 @@ type Output struct {
 type Rule struct {
 	Reason string `json:"reason"`
 	Rule   string `json:"rule"`
+}
+
+// Held is a version that is known to be bad: `held --json`.
+type Held struct {
+	Agent    string `json:"agent"`
+	Snapshot string `json:"snapshot"`
+	Hash     string `json:"hash"`
+	// Incident showed it at Time, for the Reason; Why is all of that in a line.
+	Incident string    `json:"incident,omitempty"`
+	Time     time.Time `json:"time,omitzero"`
+	Reason   string    `json:"reason,omitempty"`
+	Why      string    `json:"why"`
+	// Member is the file that has the content which was asked for.
+	Member string `json:"member,omitempty"`
 }
 
 // Snapshot is one stored version: `snapshots --json`.

@@ -59,7 +59,10 @@ func status(err error) int {
 	var bad *badConfig
 	var unknown *daemon.UnknownAgentError
 	var busy *daemon.BusyError
+	var refused *daemon.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		return refused.Exit
 	case errors.As(err, &wrong), errors.As(err, &bad), errors.As(err, &unknown):
 		return api.ExitUsage
 	case errors.As(err, &busy):
@@ -139,6 +142,7 @@ func (p *program) root() *cobra.Command {
 		p.snapshotsCommand(), p.diffCommand(), p.driftCommand(), p.showCommand(), p.pinCommand(),
 		p.acceptCommand(), p.restoreCommand(), p.rollbackCommand(), p.publishCommand(),
 		p.stopCommand(), p.startCommand(), p.pauseCommand(), p.resumeCommand(),
+		p.applyCommand(), p.armCommand(), p.confirmCommand(), p.heldCommand(),
 		p.doctorCommand(), p.presetsCommand(), p.installServiceCommand(), p.versionCommand(),
 	)
 	for _, cmd := range root.Commands() {

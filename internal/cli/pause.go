@@ -19,12 +19,17 @@ func (p *program) pauseCommand() *cobra.Command {
 	return p.word(&cobra.Command{
 		Use: "pause AGENT TIME", Short: "hands off for a while", Long: pauseHelp, Args: cobra.ExactArgs(2),
 	}, func(cmd *cobra.Command, args []string) (daemon.Arg, error) {
-		d, ok := pauseTime(args[1])
-		if !ok {
-			return daemon.Arg{}, wrong(cmd, "cannot pause for %q: TIME is 1s to 30d, such as 30m", args[1])
-		}
-		return daemon.Arg{For: d}, nil
+		return forTime(cmd, args[1])
 	})
+}
+
+// forTime is for words that hold for a time.
+func forTime(cmd *cobra.Command, text string) (daemon.Arg, error) {
+	d, ok := pauseTime(text)
+	if !ok {
+		return daemon.Arg{}, wrong(cmd, "cannot %s for %q: TIME is 1s to 30d, such as 30m", cmd.Name(), text)
+	}
+	return daemon.Arg{For: d}, nil
 }
 
 // A pause always has an end (incident 68: one that failed towards silence).

@@ -72,12 +72,12 @@ func (t *terminal) status(report api.Report, now time.Time) {
 	}
 	t.table(rows)
 	for _, a := range report.Agents {
-		t.remarks(a)
+		t.remarks(a, now)
 	}
 }
 
 // remarks are the lines on an agent below the table.
-func (t *terminal) remarks(a api.Agent) {
+func (t *terminal) remarks(a api.Agent, now time.Time) {
 	if a.Incident != "" {
 		line := fmt.Sprintf("%s: incident %s", a.Name, a.Incident)
 		if a.Cause != deadman.CauseUnset {
@@ -87,6 +87,9 @@ func (t *terminal) remarks(a api.Agent) {
 			line += fmt.Sprintf(": %s", a.Reason.Rule())
 		}
 		t.line(t.out, "%s", line)
+	}
+	if a.Armed != nil {
+		t.line(t.out, "%s: armed: %s goes back at %s unless `deadman confirm %s` comes before", a.Name, a.Armed.Snapshot, clockTime(a.Armed.Until, now), a.Name)
 	}
 	if a.Proof != "" {
 		t.line(t.out, "%s: what is live is not proven: %s", a.Name, a.Proof)

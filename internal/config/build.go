@@ -124,7 +124,7 @@ func buildSupervisor(v *value) Supervisor {
 	case "child":
 		s.Child = &Child{Argv: lead.texts(), Dir: v.kid("dir").text, Env: v.kid("env").textMap()}
 	case "command":
-		s.Command = &Command{Start: lead.kid("start").texts(), Stop: lead.kid("stop").texts()}
+		s.Command = &Command{Start: lead.kid("start").texts(), Stop: lead.kid("stop").texts(), Reload: lead.kid("reload").texts()}
 		process := v.kid("process")
 		switch process.form {
 		case "pid-file":

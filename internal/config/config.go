@@ -146,6 +146,7 @@ type Child struct {
 type Command struct {
 	Start   []string
 	Stop    []string // empty: signals
+	Reload  []string // empty: it cannot
 	Process Identity
 }
 

@@ -149,6 +149,10 @@ var agentKeys = []key{
 		why: "Stops it.",
 	},
 	{
+		path: "supervisor.command.reload", kind: word, shape: command, defNote: "none",
+		why: "Has it read its config anew; ends with status 0 if that was taken. For `deadman apply --reload`.",
+	},
+	{
 		path: "supervisor.process", form: "command", kind: group, oneForm: true, required: true,
 		why: "With `command`: how to find the process. Never a substring match.",
 	},

@@ -44,6 +44,8 @@ func (w *world) Do(ctx context.Context, s lifecycle.State, resumed bool) (lifecy
 		o = w.restore(context.WithoutCancel(ctx), s, resumed)
 	case lifecycle.DoStart:
 		o = w.start(context.WithoutCancel(ctx), s, resumed)
+	case lifecycle.DoReload:
+		o = w.reload(context.WithoutCancel(ctx))
 	default:
 		o = failed(fmt.Errorf("cannot do %q: no such deed", s.Pending.Kind))
 	}
@@ -76,7 +78,8 @@ func (w *world) capture(ctx context.Context, s lifecycle.State) lifecycle.Outcom
 func (w *world) retain(s lifecycle.State, also string) {
 	needed := []string{
 		also, s.Seen.Snapshot, s.Life.On.Snapshot, s.Known.Snapshot,
-		s.Incident.Original.Snapshot, s.Incident.Target.Snapshot, s.Pending.Snapshot,
+		s.Incident.Original.Snapshot, s.Incident.Target.Snapshot, s.Incident.Chose.Snapshot, s.Pending.Snapshot,
+		s.Trial.Config.Snapshot, s.Trial.Was.Snapshot, s.Armed.Config.Snapshot,
 	}
 	for _, blamed := range s.Incident.Blamed {
 		needed = append(needed, blamed.Snapshot)
@@ -217,6 +220,11 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcom
 	}
 	o.OK, o.Snapshot = true, m.ID
 	o.Live.Snapshot = m.ID
+	if s.OnTrial() && !s.Incident.Obeyed {
+		if o.Composed, err = w.recompose(ctx, s, look, o.Version); err != nil {
+			o.Composed, o.Detail = &lifecycle.Live{Valid: deadman.Unhealthy}, err.Error()
+		}
+	}
 	w.retain(s, m.ID)
 	return o
 }

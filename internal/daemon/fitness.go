@@ -239,6 +239,7 @@ func (x *examination) commands(a config.Agent) {
 	if c := a.Supervisor.Command; c != nil {
 		look("supervisor.command.start", c.Start, "")
 		look("supervisor.command.stop", c.Stop, "")
+		look("supervisor.command.reload", c.Reload, "")
 	}
 	if c := a.Supervisor.Tmux; c != nil {
 		look("supervisor.command", c.Command, "")

@@ -57,9 +57,10 @@ func Kinds() []string {
 	return []string{
 		kindRollback, kindRestart, kindFailed,
 		string(lifecycle.DoCapture), string(lifecycle.DoPromote), string(lifecycle.DoMark), string(lifecycle.DoStop),
-		string(lifecycle.DoKeep), string(lifecycle.DoRestore), string(lifecycle.DoStart),
+		string(lifecycle.DoKeep), string(lifecycle.DoRestore), string(lifecycle.DoStart), string(lifecycle.DoReload),
 		string(lifecycle.Alert), string(lifecycle.Note),
 		string(lifecycle.Pause), string(lifecycle.Resume), string(lifecycle.Accept),
+		string(lifecycle.Apply), string(lifecycle.Arm), string(lifecycle.Confirm),
 		kindObserved, kindOutcome, kindFound, kindPassed, kindSnapshot, kindSetAside, kindChange,
 	}
 }
@@ -264,6 +265,9 @@ func (j *journal) end(step guard.Step, a lifecycle.Action) (record.Entry, entryB
 		if (inc.Chosen == deadman.NothingStored || inc.Chosen == deadman.StartedByPerson) && step.Before.LastUp.IsZero() {
 			return e, body, false // The first start of all is no recovery.
 		}
+		if inc.Chosen == deadman.AppliedByPerson {
+			return e, body, false // Nor is a start on what was applied.
+		}
 	case deadman.Exhausted:
 		if a.Kind != lifecycle.Alert {
 			return e, body, false
@@ -279,6 +283,9 @@ func (j *journal) end(step guard.Step, a lifecycle.Action) (record.Entry, entryB
 // oldHash is the config that was live when the agent died: the last one that
 // was rolled back from, or the original.
 func oldHash(s lifecycle.State) string {
+	if s.Incident.Chosen == deadman.TrialFailed {
+		return s.Trial.Config.Hash
+	}
 	if n := len(s.Incident.Blamed); n > 0 {
 		return s.Incident.Blamed[n-1].Hash
 	}

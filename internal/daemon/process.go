@@ -44,7 +44,7 @@ func newSupervisor(a config.Agent, dir string) (supervised, *supervisor.Known) {
 	}
 	c := a.Supervisor.Command
 	s := &supervisor.Command{
-		StartArgv: c.Start, StopArgv: c.Stop,
+		StartArgv: c.Start, StopArgv: c.Stop, ReloadArgv: c.Reload,
 		PIDFile: c.Process.PIDFile, Port: c.Process.Port, Argv: c.Process.Argv,
 		StartTimeout: a.StartTimeout, StopTimeout: a.StopTimeout, KillDelay: a.KillDelay,
 		LogFile: logFile,

@@ -104,21 +104,28 @@ func stateReport(a config.Agent, s lifecycle.State, c clock) api.Agent {
 		r.Process = &api.Process{PID: s.Life.Process.PID}
 	}
 	r.Proof = proofLine(s)
+	if armed := s.Armed; !armed.IsZero() {
+		r.Armed = &api.Armed{Snapshot: armed.Config.Snapshot, Until: c.toWall(armed.Until)}
+	}
 	if inc := s.Incident; inc.Open() {
 		r.Incident, r.Cause, r.Reason = inc.ID, inc.Cause, inc.Chosen
 		if r.Reason == deadman.ReasonUnset {
 			r.Reason = inc.Why
 		}
-		r.Undo = undoInHand(a.Name, inc)
+		r.Undo = undoInHand(a.Name, s)
 	}
 	return r
 }
 
 // undoInHand is the command that undoes the rollback of an open incident, "" if
 // there was none.
-func undoInHand(agent string, inc lifecycle.Incident) string {
+func undoInHand(agent string, s lifecycle.State) string {
+	inc := s.Incident
 	if !inc.RolledBack || inc.Original.Snapshot == "" {
 		return ""
+	}
+	if inc.Chosen == deadman.TrialFailed {
+		return fmt.Sprintf("deadman restore %s %s", agent, s.Trial.Config.Snapshot)
 	}
 	return fmt.Sprintf("deadman restore %s %s", agent, inc.Original.Snapshot)
 }

@@ -25,8 +25,15 @@ type Arg struct {
 	// Snapshot is an id, a unique prefix of one, or "known-good"; of accept it
 	// may be empty or "live", which is the same.
 	Snapshot string `json:"snapshot,omitempty"`
-	// For is the length of a pause.
+	// For is the length of a pause, or the time to confirm in.
 	For time.Duration `json:"for,omitempty"`
+	// From is a directory, and Ref a commit of the canonical repository: one of
+	// them has what is to be applied.
+	From string `json:"from,omitempty"`
+	Ref  string `json:"ref,omitempty"`
+	// Reload and Force are those of lifecycle.Word.
+	Reload bool `json:"reload,omitempty"`
+	Force  bool `json:"force,omitempty"`
 }
 
 // askTime is how long a live watch is given to answer, and takeTime to take the
@@ -38,7 +45,7 @@ const (
 )
 
 // Tell carries a person's word (stop, start, pause, resume, accept, restore,
-// rollback) to who guards the agent, or carries it out itself, and returns how
+// rollback, apply, arm, confirm) to who guards the agent, or carries it out itself, and returns how
 // the agent stands then.
 func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time.Duration) (api.Agent, error) {
 	a, err := d.agent(name)
@@ -70,7 +77,10 @@ func (d *Daemon) tell(ctx context.Context, a config.Agent, m *messenger, verb st
 		if answer.busy != nil {
 			return answer.Agent, false, answer.busy
 		}
-		if answer.Error != "" {
+		switch {
+		case answer.Refused != 0:
+			return answer.Agent, false, &RefusedError{saidError{answer.Error, answer.Hint}, answer.Refused}
+		case answer.Error != "":
 			return answer.Agent, false, &saidError{answer.Error, answer.Hint}
 		}
 		return answer.Agent, false, nil
@@ -79,6 +89,9 @@ func (d *Daemon) tell(ctx context.Context, a config.Agent, m *messenger, verb st
 		return api.Agent{}, false, err
 	}
 	defer l.release()
+	if a.Supervisor.Child != nil && (verb == string(lifecycle.Apply) || verb == string(lifecycle.Arm)) {
+		return api.Agent{}, false, refuse("`deadman watch` or `deadman run` does", "cannot %s %s: it is a child and nobody watches it, so nobody would put anything back", verb, name)
+	}
 	k, err := d.newKeeper(ctx, name)
 	if err != nil {
 		return api.Agent{}, false, ended(ctx, err)
@@ -101,26 +114,35 @@ func (k *keeper) obey(ctx context.Context, verb string, arg Arg) error {
 		return err
 	}
 	word, err := k.word(ctx, verb, arg)
-	if err != nil {
+	if err != nil || word == nil {
 		return err
 	}
 	if err := k.guard.Hear(ctx, *word); err != nil {
 		return err
 	}
 	switch word.Verb {
-	case lifecycle.StartNow, lifecycle.Restore, lifecycle.Rollback, lifecycle.Resume, lifecycle.Accept:
+	case lifecycle.StartNow, lifecycle.Restore, lifecycle.Rollback, lifecycle.Resume, lifecycle.Accept, lifecycle.Apply:
 		return k.guard.Once(ctx)
 	}
 	return nil
 }
 
-// word builds what the lifecycle hears, and refuses what makes no sense now.
+// word builds what the lifecycle hears, nil if there is nothing to be done, and
+// refuses what makes no sense now.
 func (k *keeper) word(ctx context.Context, verb string, arg Arg) (*lifecycle.Word, error) {
 	w, s := k.world, k.guard.State
 	word := &lifecycle.Word{Verb: lifecycle.Verb(verb)}
 	switch word.Verb {
 	case lifecycle.Pause:
 		word.Until = k.guard.Now().Add(arg.For)
+	case lifecycle.Apply:
+		return k.applying(ctx, arg)
+	case lifecycle.Arm:
+		return k.arming(ctx, arg)
+	case lifecycle.Confirm:
+		if err := k.confirming(); err != nil {
+			return nil, err
+		}
 	case lifecycle.Resume, lifecycle.StopNow:
 	case lifecycle.StartNow:
 		in, err := w.sup.Inspect(ctx)
@@ -218,6 +240,8 @@ type answer struct {
 	Agent api.Agent `json:"agent"`
 	Error string    `json:"error,omitempty"`
 	Hint  string    `json:"hint,omitempty"`
+	// Refused is the Exit of a RefusedError.
+	Refused int `json:"refused,omitempty"`
 
 	// busy: there was none.
 	busy *BusyError
@@ -337,6 +361,10 @@ func (k *keeper) requests(ctx context.Context, log *record.Log) ([]guard.Request
 					var hinted interface{ Hint() string }
 					if errors.As(err, &hinted) {
 						said.Hint = hinted.Hint()
+					}
+					var refused *RefusedError
+					if errors.As(err, &refused) {
+						said.Refused = refused.Exit
 					}
 				}
 				text, merr := json.Marshal(said)

@@ -274,7 +274,7 @@ func (w *watch) loop(ctx context.Context, l *lock, k *keeper, ears *ears, opened
 				w.warn(k.world.agent.Name + ": " + line)
 			}
 			if e.Kind == kindRollback && ending(e) {
-				if command := undoInHand(k.world.agent.Name, k.guard.State.Incident); command != "" {
+				if command := undoInHand(k.world.agent.Name, k.guard.State); command != "" {
 					w.warn(k.world.agent.Name + ": to undo it: " + command)
 				}
 			}

@@ -90,7 +90,9 @@ func (m *machine) recompose(o Outcome) bool {
 	if !m.OnTrial() || inc.Obeyed || !o.OK {
 		return true
 	}
-	m.Trial.Was = inc.Kept
+	if m.Trial.Was.IsZero() || inc.Kept.Identity != m.Trial.Config.Identity {
+		m.Trial.Was = inc.Kept // Else it is in place already: the machine went down over it.
+	}
 	if o.Composed == nil {
 		return true
 	}
@@ -113,6 +115,9 @@ func (m *machine) judgeTrial(live Live, hindered, fix bool) bool {
 		return false
 	}
 	m.endTrial(deadman.TrialFailed)
+	if !m.Incident.Cause.Outside() {
+		m.Incident.Cause = deadman.ConfigChanged
+	}
 	// Where something outside held it up, or somebody has written since, this start
 	// says nothing against it.
 	applied := trial.Config.Identity
@@ -148,6 +153,8 @@ func (m *machine) unwell(r Round) bool {
 	switch {
 	case m.Incident.WasReady && r.Ready == deadman.Unhealthy && m.Life.Unready >= m.policy.Threshold && !out:
 		m.die(deadman.NotReady)
+	case m.Seen.Valid == deadman.Unhealthy && m.Seen.Identity == m.Trial.Config.Identity:
+		m.die(deadman.LiveInvalid) // A validator that judges what is in place could not be asked before.
 	case m.Trial.Well && r.Partial && m.now.Sub(m.Life.AliveSince) >= m.policy.Probation:
 		m.die(deadman.SomeChecksUnhealthy)
 	default:

@@ -176,6 +176,16 @@ func newCrashWorld(t *testing.T) *crashWorld {
 // kills it.
 func (w *crashWorld) begin(t *testing.T, supervisor string, start func()) {
 	t.Helper()
+	w.prove(t, supervisor, start)
+	w.write(t, "etc/config.yaml", "listen: [\n")
+	w.write(t, "etc/extra.env", "A=2\n")
+	w.kill()
+	w.save(t)
+}
+
+// prove starts an agent under a supervisor and has it proven.
+func (w *crashWorld) prove(t *testing.T, supervisor string, start func()) {
+	t.Helper()
 	w.write(t, "etc/config.yaml", w.good)
 	w.write(t, "etc/extra.env", "A=1\n")
 	w.write(t, "deadman.yaml", fmt.Sprintf(`
@@ -202,9 +212,11 @@ agents:
 		w.check(t, 0)
 		return false
 	})
-	w.write(t, "etc/config.yaml", "listen: [\n")
-	w.write(t, "etc/extra.env", "A=2\n")
-	w.kill()
+}
+
+// save keeps what reset goes back to.
+func (w *crashWorld) save(t *testing.T) {
+	t.Helper()
 	w.run(t, "cp", "-a", filepath.Join(w.dir, "etc"), filepath.Join(w.dir, "etc.saved"))
 	w.run(t, "cp", "-a", filepath.Join(w.dir, "state"), filepath.Join(w.dir, "state.saved"))
 }
@@ -250,11 +262,16 @@ func (w *crashWorld) reset(t *testing.T) {
 	_ = os.Remove(filepath.Join(w.dir, "starts"))
 }
 
-// check runs `deadman check`, killed at point k if that is not 0, and reports
+// check runs `deadman check`, command another, killed at point k if that is not 0, and reports
 // whether it died there.
 func (w *crashWorld) check(t *testing.T, k int) bool {
 	t.Helper()
-	cmd := exec.Command(w.deadman, "check", "--config", filepath.Join(w.dir, "deadman.yaml"))
+	return w.command(t, k, "check")
+}
+
+func (w *crashWorld) command(t *testing.T, k int, words ...string) bool {
+	t.Helper()
+	cmd := exec.Command(w.deadman, append(words, "--config", filepath.Join(w.dir, "deadman.yaml"))...)
 	if k > 0 {
 		cmd.Env = append(os.Environ(), "DEADMAN_CRASH="+strconv.Itoa(k))
 	}
@@ -266,7 +283,7 @@ func (w *crashWorld) check(t *testing.T, k int) bool {
 		}
 	}
 	if err != nil {
-		t.Errorf("check: %v\n%s", err, out)
+		t.Errorf("%v: %v\n%s", words, err, out)
 	}
 	return false
 }

@@ -24,6 +24,10 @@ type Command struct {
 	// StopArgv is the stop command; without one, and after it, signals do.
 	StopArgv []string
 
+	// ReloadArgv is the command that has the agent read its config anew, if there
+	// is one.
+	ReloadArgv []string
+
 	// PIDFile, Port and Argv are the identities; see Inspect.
 	PIDFile string
 	Port    int

@@ -42,7 +42,7 @@ type armed struct {
 	v     int
 	until time.Time
 	span  time.Duration
-	// passed: it could not be put back. expired: it is on its way.
+	// passed: it could not be put back, or did not start. expired: it is on its way.
 	passed, expired bool
 }
 
@@ -228,16 +228,19 @@ func (w *World) heard(before lifecycle.State, o *lifecycle.Outcome) {
 	}
 	switch o.Kind {
 	case lifecycle.DoKeep:
-		if !l.trial.placed && o.OK && w.half == 0 && o.Boot == before.Boot { // Else all is looked at anew.
+		// What is as good as what is applied is not what was live before it. After a
+		// reboot all is looked at anew.
+		other := l.trial.v >= 0 && (l.trial.before < 0 || w.versions[w.disk].identity != w.versions[l.trial.v].identity)
+		if !l.trial.placed && o.OK && w.half == 0 && o.Boot == before.Boot && other {
 			l.trial.before = w.disk
 		}
-		l.trial.excused = l.trial.excused || len(o.Causes) > 0 || !o.OK
+		l.trial.excused = l.trial.excused || len(o.Causes) > 0 || !o.OK || o.Partly
 	case lifecycle.DoMark:
-		l.trial.excused = l.trial.excused || !o.OK
+		l.trial.excused = l.trial.excused || !o.OK || o.Partly
 	case lifecycle.DoStart, lifecycle.DoReload:
 		l.trial.placed = true
 	case lifecycle.DoRestore:
-		l.trial.placed = l.trial.placed || o.OK
+		l.trial.placed = l.trial.placed || o.OK || o.Partly
 		of := w.stockOf(before.Pending.Snapshot) == l.armed.v
 		switch {
 		case o.OK && (of || before.Incident.Person == ""):
@@ -286,6 +289,9 @@ func (w *World) auditAction(a lifecycle.Action) error {
 		case deadman.Verified:
 			l.verified[l.onTarget] = true
 		case deadman.StartFailed, deadman.DiedInVerify, deadman.DeadlinePassed:
+			if l.armed.v >= 0 && w.live().Identity == w.versions[l.armed.v].identity {
+				l.armed.passed = true
+			}
 			if l.onTarget != "" && !(w.state.Life.Answered && w.live().Identity != l.onTarget) {
 				l.open = append(l.open, l.onTarget)
 			}
