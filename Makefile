@@ -10,6 +10,7 @@ FUZZTIME   ?= 1m
 # REQUIRE=systemd: a machine that cannot run that suite fails it (.ci/run).
 REQUIRE    ?=
 INCIDENTS  ?=
+SAMPLE     ?=
 HISTORIES  ?= 1000000
 ROUNDS     ?= 100000
 # Of the places where deadman can be killed, or its disk fail; 0 is all.
@@ -78,6 +79,11 @@ attack: ## a hostile agent changes its files while they are captured and restore
 .PHONY: crash
 crash: ## deadman is killed at each system call that changes the world (POINTS=n of them, evenly)
 	DEADMAN_RUN=crash $(GO) test -count=1 -timeout 240m -v -run '^TestCrash$$' ./internal/simtest/crash -points $(POINTS)
+
+# As root, with /dev/fuse; skipped elsewhere. It waits a lot: for proofs.
+.PHONY: powerloss
+powerloss: ## power lost at every point of what deadman does, each sync taken out in turn; SAMPLE=1 tries some
+	DEADMAN_RUN=powerloss DEADMAN_REQUIRE="$(REQUIRE)" $(GO) test -count=1 -timeout 180m -parallel 6 -v -run '^TestPowerLoss$$' ./internal/simtest/powerloss $(if $(SAMPLE),-sample 100)
 
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)

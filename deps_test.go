@@ -102,6 +102,7 @@ var libraryPolicy = table(`
 
 	# For tests only.
 	github.com/google/go-cmp:
+	github.com/hanwen/go-fuse/v2:
 	github.com/rogpeppe/go-internal:
 	github.com/titanous/json5:
 	pgregory.net/rapid:

@@ -1,0 +1,176 @@
+package powerloss_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// A deed is something that deadman does, and that must survive a loss of power
+// at any point of it. Each begins with a disk of its own.
+type deed struct {
+	name string
+	config
+	do func(w *world)
+}
+
+const twoFiles = `[config.yaml, "*.env"]`
+
+var deeds = []deed{
+	// The state directory is made; the first capture, its proof, a candidate.
+	{"capture", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("another config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
+		w.do("check", "a")
+	}},
+	// An incident, and life after it: the plan must not come back.
+	{"rollback", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
+		w.kill()
+		w.do("check", "a")
+		w.prove()
+		w.put("a mended config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
+		w.do("check", "a")
+	}},
+	// Directories to make and to remove, files in them, links, modes.
+	{"tree", config{Files: `[config.yaml, "*.env", "conf.d/*", "conf.d/deep/*", "old.d/*", link]`}, func(w *world) {
+		w.put("a config", files{
+			"config.yaml": w.good("m1"), "extra.env": "A=1\n", "conf.d/one": "1\n", "conf.d/deep/two": "2\n", "link": "-> extra.env",
+		})
+		w.start()
+		w.prove()
+		w.put("a broken config", files{
+			"config.yaml": "listen: [\n", "extra.env": "A=1\n", "new.env": "B=1\n", "old.d/three": "3\n", "link": "-> new.env",
+		})
+		w.edit("a mode", func() error { return os.Chmod(filepath.Join(w.mount, "etc/extra.env"), 0o600) })
+		w.kill()
+		w.do("check", "a")
+	}},
+	{"accept", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("another config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
+		w.do("accept", "a")
+	}},
+	{"restore", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		id := w.knownGood()
+		w.put("another config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
+		w.do("accept", "a")
+		w.do("restore", "a", id)
+	}},
+	{"retention", config{Files: twoFiles, More: "    retention: {newest: 1, proven: 1}\n"}, func(w *world) {
+		w.proven()
+		for _, model := range []string{"m2", "m3", "m4"} {
+			w.put("config "+model, files{"config.yaml": w.good(model), "extra.env": "A=2\n"})
+			w.do("check", "a")
+		}
+	}},
+	// The config's directory is gone.
+	{"root", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.edit("no config", func() error { return os.RemoveAll(filepath.Join(w.mount, "etc")) })
+		w.kill()
+		w.do("check", "a")
+	}},
+	// A file that is a mount point cannot be renamed over.
+	{"in-place", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.fs.Fault = func(what, path string) syscall.Errno {
+			if what == "rename" && path == "etc/config.yaml" {
+				return syscall.EBUSY
+			}
+			return 0
+		}
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
+		w.kill()
+		w.do("check", "a")
+	}},
+	{"no-exchange", config{Files: twoFiles}, func(w *world) {
+		w.fs.NoExchange = true
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n", "new.env": "B=1\n"})
+		w.kill()
+		w.do("check", "a")
+	}},
+	// The database cannot be written for a while.
+	{"spool", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.fs.Fault = func(what, path string) syscall.Errno {
+			if what == "write" && strings.HasPrefix(path, "state/deadman.db") {
+				return syscall.EIO
+			}
+			return 0
+		}
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
+		w.kill()
+		w.do("check", "a")
+		w.fs.Fault = nil
+		w.put("a mended config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
+		w.do("check", "a")
+	}},
+	// The database is damaged.
+	{"aside", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.edit("damage", func() error {
+			f, err := os.OpenFile(filepath.Join(w.mount, "state/deadman.db"), os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			junk := []byte(strings.Repeat("junk", 2048))
+			_, err = f.WriteAt(junk, 0)
+			return errors.Join(err, f.Close(), os.Remove(filepath.Join(w.mount, "state/agents/a/state.json")))
+		})
+		w.put("another config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
+		w.do("check", "a")
+	}},
+	// The agent is deadman's own child, and it stays in the foreground.
+	{"child", config{Files: twoFiles, Supervisor: "child"}, func(w *world) {
+		w.put("a config", files{"config.yaml": w.good("m1"), "extra.env": "A=1\n"})
+		cmd := exec.Command(w.deadman, "run", "--config", w.yaml(), "a")
+		cmd.Env = w.env
+		if err := cmd.Start(); err != nil {
+			w.t.Fatal(err)
+		}
+		w.await("the proof", func() bool {
+			out, _ := w.run("status", "--json")
+			return strings.Contains(out, `"standing":"proven"`)
+		})
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		_ = cmd.Wait()
+		w.mark("deadman run")
+	}},
+	// A config is written.
+	{"init", config{Files: twoFiles}, func(w *world) {
+		w.watched = []string{"conf/dir/deadman.yaml"}
+		w.put("a config", files{"config.yaml": w.good("m1"), "extra.env": "A=1\n"})
+		w.mark("nothing")
+		cmd := exec.Command(w.deadman, "init", "--write", "--config", filepath.Join(w.mount, w.watched[0]), "--name", "a",
+			"--files", filepath.Join(w.mount, "etc/config.yaml"), "--", w.agent, "-config", filepath.Join(w.mount, "etc/config.yaml"))
+		cmd.Env = w.env
+		if out, err := cmd.CombinedOutput(); err != nil {
+			w.t.Fatalf("%v\n%s", err, out)
+		}
+		w.mark("deadman init")
+	}},
+}
+
+// proven is the beginning of most deeds.
+func (w *world) proven() {
+	w.t.Helper()
+	w.put("a config", files{"config.yaml": w.good("m1"), "extra.env": "A=1\n"})
+	w.start()
+	w.prove()
+}
+
+func (w *world) knownGood() string {
+	w.t.Helper()
+	target, err := os.Readlink(filepath.Join(w.mount, "state/agents/a/last-known-good"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return filepath.Base(filepath.Dir(target))
+}
