@@ -350,6 +350,7 @@ func (d *Daemon) newKeeper(ctx context.Context, name string) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.sweepCopies()
 	j := &journal{log: d.journal, agent: name, boot: w.boot, dir: w.dir, path: configPath(w), by: d.opts.By}
 	w.seeAhead(ctx)
 	state, err := j.load(ctx)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"deadman"
@@ -173,10 +174,28 @@ func (w *world) validator(ctx context.Context, look *snapshot.Look) (validate.Fi
 	return validate.Command(ctx, w.agent.Validate, dir, nil, w.agent.StartTimeout)
 }
 
+// copyPrefix begins the names of copies for a validator, in the agent's directory.
+const copyPrefix = ".validate-"
+
+// sweepCopies removes the copies of a deadman that was killed while a validator
+// ran: they are a whole config, of which nobody else would ever take care. The
+// caller holds the agent's lock, so none of them is in use.
+func (w *world) sweepCopies() {
+	entries, err := os.ReadDir(w.dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), copyPrefix) {
+			_ = os.RemoveAll(filepath.Join(w.dir, e.Name()))
+		}
+	}
+}
+
 // writeOut writes a look into a new directory of ours, for a validator. With
 // several sets each is beneath its label.
 func (w *world) writeOut(look *snapshot.Look) (string, error) {
-	dir, err := os.MkdirTemp(w.dir, ".validate-")
+	dir, err := os.MkdirTemp(w.dir, copyPrefix)
 	if err != nil {
 		return "", err
 	}
