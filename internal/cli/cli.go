@@ -139,7 +139,7 @@ func (p *program) root() *cobra.Command {
 		p.snapshotsCommand(), p.diffCommand(), p.showCommand(), p.pinCommand(),
 		p.acceptCommand(), p.restoreCommand(), p.rollbackCommand(),
 		p.stopCommand(), p.startCommand(), p.pauseCommand(), p.resumeCommand(),
-		p.doctorCommand(), p.presetsCommand(), p.installServiceCommand(), p.versionCommand(),
+		p.rivalsCommand(), p.doctorCommand(), p.presetsCommand(), p.installServiceCommand(), p.versionCommand(),
 	)
 	for _, cmd := range root.Commands() {
 		cmd.Args = arity(cmd.Args)
