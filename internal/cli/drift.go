@@ -8,9 +8,9 @@ import (
 )
 
 const driftHelp = `Compares what is live, the known good, and what source control has (the key
-canonical), by key path, file type and mode; it shows no values. A git checkout in
-which files of the config are not as committed is shown too. Drift is shown, and
-never reverted for its own sake.
+canonical), by key path, file type and mode; it shows no values. A git checkout
+in which files of the config are not as committed is shown too. Drift is shown,
+and never reverted for its own sake.
 
 Of source control only the files that it has are compared, as it was fetched
 last. Values of preserved keys are no drift.

@@ -6,10 +6,10 @@ import (
 	"deadman/internal/daemon"
 )
 
-const publishHelp = `Commits the listed files of the known good to the branch deadman/HOST/AGENT of the
-repository that the key publish names. Its index, HEAD and work tree are not
+const publishHelp = `Commits the listed files of the known good to the branch deadman/HOST/AGENT of
+the repository that the key publish names. Its index, HEAD and work tree are not
 touched, and what is there already makes no second commit. Every promotion is
-published by itself; this is for the first time, and after something went wrong.
+published by itself; this is for whoever wants it now.
 
 What is published is readable for whoever can read the repository.
 
