@@ -281,3 +281,66 @@ type Finding struct {
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
+
+// Rivals are what else acts on the agents: `rivals --json`.
+type Rivals struct {
+	Schema int     `json:"schema"`
+	Rivals []Rival `json:"rivals"`
+	// Aside is what was moved aside, now or earlier, and can be put back.
+	Aside []AsideRival `json:"aside"`
+	// Restored is what --restore has looked at.
+	Restored []RestoredRival `json:"restored,omitempty"`
+	// Unseen are places that could not be read.
+	Unseen []string `json:"unseen,omitempty"`
+}
+
+// Rival is one program that restarts, starts, stops or rewrites an agent beside
+// deadman. Form, reasons and sure are of closed lists (package rival).
+type Rival struct {
+	ID   string `json:"id"`
+	Form string `json:"form"`
+	// Path and Line are where it is; a process has a pid, and a pane if it is in a
+	// window of tmux.
+	Path    string   `json:"path,omitempty"`
+	Line    int      `json:"line,omitempty"`
+	PID     int      `json:"pid,omitempty"`
+	Pane    string   `json:"pane,omitempty"`
+	Agents  []string `json:"agents"`
+	Reasons []string `json:"reasons"`
+	Sure    string   `json:"sure"`
+	Acts    []Act    `json:"acts"`
+	// Via are the scripts that were read to find it.
+	Via []string `json:"via,omitempty"`
+	// Hint is what to do about one that deadman does not move aside.
+	Hint string `json:"hint,omitempty"`
+	// Outcome is what --disable did: commented-out, renamed, masked, killed, left or
+	// refused. Error is why it was refused, Note what is left to do.
+	Outcome string `json:"outcome,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Note    string `json:"note,omitempty"`
+}
+
+// Act is what a rival does to one agent.
+type Act struct {
+	Agent  string `json:"agent"`
+	Reason string `json:"reason"`
+	Sure   string `json:"sure"`
+	Does   string `json:"does"`
+}
+
+// AsideRival is one that is out of the way.
+type AsideRival struct {
+	Deed   string    `json:"deed"`
+	Form   string    `json:"form"`
+	Path   string    `json:"path,omitempty"`
+	Agents []string  `json:"agents"`
+	Time   time.Time `json:"time"`
+}
+
+// RestoredRival is what became of one that was aside.
+type RestoredRival struct {
+	Path  string `json:"path,omitempty"`
+	Deed  string `json:"deed"`
+	Error string `json:"error,omitempty"`
+	Note  string `json:"note,omitempty"`
+}

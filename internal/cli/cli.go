@@ -143,7 +143,7 @@ func (p *program) root() *cobra.Command {
 		p.acceptCommand(), p.restoreCommand(), p.rollbackCommand(), p.publishCommand(),
 		p.stopCommand(), p.startCommand(), p.pauseCommand(), p.resumeCommand(),
 		p.applyCommand(), p.armCommand(), p.confirmCommand(), p.heldCommand(),
-		p.doctorCommand(), p.presetsCommand(), p.installServiceCommand(), p.versionCommand(),
+		p.rivalsCommand(), p.doctorCommand(), p.presetsCommand(), p.installServiceCommand(), p.versionCommand(),
 	)
 	for _, cmd := range root.Commands() {
 		cmd.Args = arity(cmd.Args)

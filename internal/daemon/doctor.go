@@ -40,6 +40,7 @@ func (d *Daemon) Doctor(ctx context.Context) ([]api.Finding, error) {
 	x.clock()
 	x.database(ctx)
 	x.requestLog(ctx)
+	x.rivals()
 	if len(d.cfg.Agents) == 0 {
 		x.warn("config", "no agent is configured, so nothing is guarded", "`deadman init` writes a config for an agent that runs")
 	}

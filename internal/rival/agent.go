@@ -187,24 +187,31 @@ func (a *Agent) runsAs(pattern string, full bool) bool {
 	return false
 }
 
-// starts reports whether argv is a command that starts the agent.
-func (a *Agent) starts(argv []string) bool {
+// starts reports whether argv, under some variables, is a command that starts the
+// agent. More arguments than its own make no other command of it; fewer do.
+func (a *Agent) starts(argv []string, vars map[string][]string) bool {
 	for _, known := range a.Commands {
-		if len(known) == 0 || len(argv) == 0 {
+		if len(known) == 0 || len(argv) == 0 || path.Base(known[0]) != path.Base(argv[0]) {
 			continue
 		}
-		if slices.Equal(known, argv) {
-			return true
+		if len(known) == 1 && len(argv) > 1 && known[0] != argv[0] {
+			continue
 		}
-		if path.Base(known[0]) == path.Base(argv[0]) && len(known) > 1 && slices.Equal(known[1:], argv[1:]) {
-			return true
-		}
-		// Of a program of its own, also with other arguments.
-		if known[0] == argv[0] && !interpreter(path.Base(argv[0])) && !strings.HasPrefix(known[0], "/bin/") && !strings.HasPrefix(known[0], "/usr/bin/") {
+		if slices.Equal(known[1:], argv[1:min(len(known), len(argv))]) {
 			return true
 		}
 	}
-	return false
+	// What its unit runs may be the same for many, but for the variables.
+	if a.ownerCommandLine == nil || !slices.Equal(a.ownerCommandLine, argv) {
+		return false
+	}
+	for _, variable := range a.environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if !slices.Contains(vars[name], value) {
+			return false
+		}
+	}
+	return true
 }
 
 // namedIn reports whether a text names the agent by something that is its alone.

@@ -29,7 +29,7 @@ var wrappers = map[string]string{
 	"sudo": "-u -g -p -C -h -r -t -D -R -T", "doas": "-u -C", "nohup": "", "setsid": "", "nice": "-n", "ionice": "-c -n -p",
 	"time": "-f -o", "command": "", "builtin": "", "exec": "-a", "chronic": "", "stdbuf": "-i -o -e", "unbuffer": "",
 	"systemd-cat": "-t -p", "systemd-inhibit": "", "caffeinate": "-t -w", "run-one": "", "env": "-u -C -S", "chpst": "-u -U -e -P -b",
-	"softlimit": "", "setpriv": "", "then": "", "else": "", "do": "", "!": "", "logsave": "", "arch": "",
+	"softlimit": "", "setpriv": "", "then": "", "else": "", "do": "", "!": "", "logsave": "", "arch": "", "npx": "", "bunx": "", "uvx": "",
 }
 
 // command judges one command line whose words are known as far as they can be.
@@ -71,7 +71,7 @@ func (j *judge) command(argv []string, s *scope) {
 	}
 	name := path.Base(argv[0])
 	for _, a := range j.agents {
-		if a.starts(argv) {
+		if a.starts(argv, s.vars) {
 			j.does(a, Starts, Certain, s, "starts "+name)
 		}
 	}

@@ -34,9 +34,6 @@ func (x *scan) processes() error {
 		if err != nil || len(argv) == 0 || proc.Contained(p.PID) {
 			continue
 		}
-		if slices.ContainsFunc(x.agents, func(a *Agent) bool { return a.starts(argv) }) {
-			continue // the agent
-		}
 		_, uid, err := proc.UIDs(p.PID)
 		if err != nil {
 			continue
@@ -57,6 +54,9 @@ func (x *scan) processes() error {
 					s.home = v
 				}
 			}
+		}
+		if slices.ContainsFunc(x.agents, func(a *Agent) bool { return a.starts(argv, s.vars) }) {
+			continue // the agent
 		}
 		v := x.judged(s, func(j *judge) { j.command(argv, s) })
 		v.acts = slices.DeleteFunc(v.acts, func(a Act) bool { return !a.loop })

@@ -46,6 +46,8 @@ func (j *judge) own(preset, dir, variable, profile string, words, argv []string,
 		reason = map[string]Reason{"restart": Restarts, "start": Restarts, "run": Starts, "stop": Stops, "install": Restarts, "uninstall": Stops}[words[1]]
 	case words[0] == "gateway" && preset == "openclaw":
 		reason = Starts
+	case words[0] == "restart":
+		reason = Restarts
 	case words[0] == "doctor" && has(argv, "--fix", "--repair", "--force"):
 		reason = Rewrites
 	case words[0] == "config" && len(words) > 1 && slices.Contains([]string{"set", "unset", "edit", "migrate", "patch", "apply"}, words[1]):

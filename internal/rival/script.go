@@ -46,6 +46,9 @@ func (j *judge) interpreted(argv []string, s *scope) {
 		rest = rest[1:]
 		switch {
 		case option == "-m":
+			if len(rest) > 0 && strings.HasPrefix(rest[0], "hermes_cli") {
+				j.hermes(append([]string{"hermes"}, rest[1:]...), s)
+			}
 			return
 		case option == "-c" || option == "-e" || option == "-p" || option == "--eval":
 			if len(rest) > 0 {
@@ -59,7 +62,11 @@ func (j *judge) interpreted(argv []string, s *scope) {
 	if len(rest) > 0 && (rest[0] == "run" || rest[0] == "exec") && slices.Contains([]string{"deno", "bun", "uv"}, name) {
 		rest, _ = unwrap(rest[1:], nil, "")
 	}
-	if len(rest) > 0 {
+	switch {
+	case len(rest) == 0:
+	case strings.Contains(rest[0], "/openclaw/") && slices.Contains([]string{"index.js", "entry.js", "openclaw.mjs"}, path.Base(rest[0])):
+		j.openclaw(append([]string{"openclaw"}, rest[1:]...), s)
+	default:
 		j.follow(rest[0], rest[1:], s, name)
 	}
 }

@@ -283,6 +283,8 @@ func (x *scan) serviceActs(m *manager, u *unit) verdict {
 				one = one.atMost(Possible)
 			}
 			v.acts, v.via = append(v.acts, one.acts...), append(v.via, one.via...)
+			// Whose unit it is starts it rightly, and others of its kind are told below.
+			v.acts = slices.DeleteFunc(v.acts, func(a Act) bool { return a.Reason == Starts && x.owns(u, a.Agent) })
 			if k.key == "ExecStart" {
 				v.acts = append(v.acts, x.supervises(u, argv, environ)...)
 			}
@@ -295,6 +297,11 @@ func (x *scan) serviceActs(m *manager, u *unit) verdict {
 		}
 	}
 	return v
+}
+
+func (x *scan) owns(u *unit, agent string) bool {
+	a := x.agent(agent)
+	return a != nil && a.ownerPath == u.path
 }
 
 func serviceUser(m *manager, u *unit) string {
