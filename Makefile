@@ -48,6 +48,7 @@ test-nginx: ## the suite against a real nginx
 .PHONY: test-owners
 test-owners: ## the suites against real runit, supervisord, tmux and, where it can run, podman
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -run '^(TestScripts|TestCrashUnderAnOwner)$$/owner' ./internal/simtest
+	DEADMAN_REQUIRE=tmux $(GO) test -count=1 -v -run '^TestPanes$$' ./internal/rival
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -v -run '^Test(Owners|Runit|Supervisord|Tmux|Docker|Launchd)' ./internal/supervisor
 
 .PHONY: test-apply

@@ -139,6 +139,8 @@ func readEntries(root *os.Root) ([]entry, error) {
 
 func (j *journal) close() {
 	if j.lock != nil {
+		// A child that is about to be executed has the descriptor for a moment more.
+		_ = syscall.Flock(int(j.lock.Fd()), syscall.LOCK_UN)
 		j.lock.Close()
 	}
 	j.root.Close()
