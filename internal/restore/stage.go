@@ -151,7 +151,7 @@ func (e *executor) check(i int) error {
 	if s.Op == OpRmdir {
 		return nil // does no harm, whatever it finds
 	}
-	if !ok && !e.cleared(s, is) && !e.superseded(s, is) {
+	if !ok && !e.cleared(s, is) && !e.superseded(s, is) && !s.inTheWay(is) {
 		if s.Through && s.Have == nil {
 			return &UnkeptError{Name: s.Name(), Path: s.Path()}
 		}
@@ -197,12 +197,7 @@ func (e *executor) accept(d *dir, base string, s Step) (live, bool, error) {
 		return is, true, nil
 	}
 	if s.Through && s.Have == nil && is.Type == snapshot.File {
-		// Its size was not known beforehand.
-		if is, err = d.look(base, is.Size); err != nil {
-			return is, false, err
-		}
-		ok, err := e.stored(is)
-		return is, ok, err
+		return e.stored(d, base)
 	}
 	if is.Type == snapshot.File && e.marked(s) {
 		ok, err := e.torn(d, base, s)
