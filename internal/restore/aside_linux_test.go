@@ -139,3 +139,29 @@ func TestSparseFileBehindALink(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// Whoever may write to the directory can put a hard link to somebody's file in
+// place of a link that was just made, before that gets its owner.
+func TestLinkThatBecomesAHardLink(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	w := newWorld(t, snapshot.Set{Root: "home", Files: []string{"link"}})
+	w.link("somewhere", "home/link")
+	w.must(os.Lchown(w.path("home/link"), 65534, 65534))
+	good := w.capture("healthy")
+	w.remove("home/link")
+	w.write("victim", "root's")
+	p := w.plan(good)
+	_, err := restore.ExecuteAt(p, w.store, true, writeOnce("made link", func() {
+		w.must(os.Remove(w.path("home/" + p.Steps[0].Temp + ".draft")))
+		w.must(os.Link(w.path("victim"), w.path("home/"+p.Steps[0].Temp+".draft")))
+	}))
+	if err == nil {
+		t.Error("no error")
+	}
+	var st unix.Stat_t
+	w.must(unix.Stat(w.path("victim"), &st))
+	if st.Uid != 0 {
+		t.Errorf("it belongs to user %d", st.Uid)
+	}
+}

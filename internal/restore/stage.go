@@ -87,6 +87,7 @@ func (e *executor) draft(d *dir, s Step) error {
 		if err := d.root.Symlink(s.Want.Target, s.Temp+draft); err != nil {
 			return err
 		}
+		e.at("made link")
 		return chownLink(d, s.Temp+draft, *s.Want)
 	}
 	data, err := e.plan.bytes(e.store, s)
@@ -124,7 +125,7 @@ func chownLink(d *dir, base string, want snapshot.Member) error {
 	if info, err := d.root.Lstat(base); err == nil && sameOwner(statOf(info).Member, want) {
 		return nil
 	}
-	return d.root.Lchown(base, want.UID, want.GID)
+	return d.lchown(base, want.UID, want.GID)
 }
 
 func sameOwner(a, b snapshot.Member) bool { return a.UID == b.UID && a.GID == b.GID }
