@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"deadman"
@@ -220,6 +221,9 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcom
 	}
 	o.OK, o.Snapshot = true, m.ID
 	o.Live.Snapshot = m.ID
+	if len(look.Left) > 0 {
+		o.Detail = "not kept, and left: " + several(look.Left)
+	}
 	if s.OnTrial() && !s.Incident.Obeyed {
 		if o.Composed, err = w.recompose(ctx, s, look, o.Version); err != nil {
 			o.Composed, o.Detail = &lifecycle.Live{Valid: deadman.Unhealthy}, err.Error()
@@ -317,8 +321,26 @@ func (w *world) restore(ctx context.Context, s lifecycle.State, resumed bool) li
 	for _, path := range report.WroteThrough {
 		o.Detail = "wrote through a link to " + path
 	}
+	if len(report.Aside) > 0 {
+		o.Detail = several(report.Aside)
+	}
 	o.OK = true
 	return o
+}
+
+// saidMax is how many things a record names one by one.
+const saidMax = 10
+
+// several says what they are, and of many how many there are.
+func several[T fmt.Stringer](all []T) string {
+	var words []string
+	for _, one := range all[:min(len(all), saidMax)] {
+		words = append(words, one.String())
+	}
+	if more := len(all) - saidMax; more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, "; ")
 }
 
 // plan is the plan of the restore in hand: the one that was saved, if it is for
@@ -400,7 +422,7 @@ func workTree(dir string) (string, bool) {
 
 // liveNow is the live config as it is, for an outcome.
 func (w *world) liveNow(ctx context.Context, s lifecycle.State) lifecycle.Live {
-	look, err := w.observe(ctx)
+	look, err := w.observeGone(ctx)
 	if err != nil {
 		return lifecycle.Live{Unreadable: true}
 	}

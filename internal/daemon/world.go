@@ -247,14 +247,14 @@ func (w *world) see(ctx context.Context) sight {
 	return seen
 }
 
-// observe looks at the live config, for a deed. What it returns is of the
+// observe looks at the live config, to capture it. What it returns is of the
 // directories that the config has always been in.
 func (w *world) observe(ctx context.Context) (*snapshot.Look, error) {
 	return w.place(w.look(ctx))
 }
 
 // observeGone is observe before the config is put back: a root that is gone is
-// empty, so that nothing need be kept of it.
+// empty, so that nothing need be kept of it, and what cannot be kept is left.
 func (w *world) observeGone(ctx context.Context) (*snapshot.Look, error) {
 	return w.place(w.lookGone(ctx))
 }

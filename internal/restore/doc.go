@@ -21,6 +21,9 @@
 //     displaced can still be compared with what Keep took. If somebody wrote in
 //     the meantime, the names are exchanged back and the error is
 //     [ErrChangedSinceKeep]: keep anew, plan anew.
+//   - What Keep could not take (a FIFO, a directory where a file belongs, a file
+//     over the limit) is never overwritten. In the way of a member it is renamed
+//     beside it, and the report names it; in nobody's way it stays.
 //   - Only files that both the snapshot's patterns and today's name are touched.
 //   - The agent's directory is hostile ground. The roots are opened once, by a
 //     path without links, and must be what Keep looked at, where the known good

@@ -30,7 +30,9 @@ type Report struct {
 	// WroteThrough are the absolute paths outside the set that were changed
 	// because a link in the set leads there.
 	WroteThrough []string `json:"wrote_through,omitempty"`
-	Notes        []string `json:"notes,omitempty"`
+	// Aside is what was moved out of the way.
+	Aside []Moved  `json:"aside,omitempty"`
+	Notes []string `json:"notes,omitempty"`
 }
 
 // ErrChangedSinceKeep is that a live file is neither what Keep took nor what
@@ -99,6 +101,7 @@ type executor struct {
 	report   Report
 	inPlace  map[int]bool    // steps whose file cannot be renamed over
 	hashes   map[string]bool // of all bytes in the store, once asked for
+	longest  int64           // of the files with these hashes
 	exchange func(dir *os.Root, a, b string) error
 	// at is called at every point at which a crash leaves something different.
 	at func(point string)
@@ -142,7 +145,7 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 	if err == nil {
 		err = e.each(e.perform)
 	}
-	tidied := e.each(e.tidy)
+	tidied := errors.Join(e.each(e.tidy), e.each(e.movedAside))
 	if err != nil {
 		return e.report, err // the first error is the one that matters
 	}
@@ -228,15 +231,24 @@ func (e *executor) perform(i int) error {
 
 // mkdir is idempotent: a directory that is there is left as it is until settle.
 func (e *executor) mkdir(d *dir, base string, s Step) error {
-	if s.Have == nil {
+	if s.Have == nil && !slices.Contains(e.report.Created, s.Name()) {
 		e.report.Created = append(e.report.Created, s.Name())
 	}
 	err := d.root.Mkdir(base, 0o700)
 	if errors.Is(err, fs.ErrExist) {
-		if info, err := d.root.Lstat(base); err != nil || !info.IsDir() {
+		is, err := d.look(base, 0)
+		switch {
+		case err != nil:
+			return err
+		case is.Type == snapshot.Dir:
+			return nil
+		case !s.inTheWay(is):
 			return &ErrChangedSinceKeep{Name: s.Name()}
 		}
-		return nil
+		if err := e.moveAside(d, base, s); err != nil {
+			return err
+		}
+		return e.mkdir(d, base, s)
 	}
 	e.at("made directory")
 	return errors.Join(err, d.f.Sync())
@@ -313,20 +325,24 @@ func (e *executor) marked(s Step) bool {
 	return err == nil
 }
 
-// stored reports whether any snapshot has the bytes of l.
-func (e *executor) stored(l live) (bool, error) {
+// stored reports whether any snapshot has the bytes of base, which is there.
+// Nothing is read that is longer than any of them: a sparse file costs nothing to
+// make, and hours to read.
+func (e *executor) stored(d *dir, base string) (live, bool, error) {
 	if e.hashes == nil {
 		// A snapshot that cannot be listed only makes us more careful.
 		manifests, err := e.store.List()
 		if len(manifests) == 0 && err != nil {
-			return false, err
+			return live{}, false, err
 		}
 		e.hashes = map[string]bool{}
 		for _, m := range manifests {
 			for _, member := range m.Members {
 				e.hashes[string(member.Type)+member.SHA256] = true
+				e.longest = max(e.longest, member.Size)
 			}
 		}
 	}
-	return l.SHA256 != "" && e.hashes[string(l.Type)+l.SHA256], nil
+	is, err := d.look(base, e.longest)
+	return is, err == nil && is.SHA256 != "" && e.hashes[string(is.Type)+is.SHA256], err
 }

@@ -97,7 +97,7 @@ func (p *Plan) readBack(ctx context.Context, t *tops) error {
 			want[s.Name()] = s.Want
 		}
 	}
-	look, err := snapshot.Observe(ctx, p.Sets, limits(p.wanted()))
+	look, err := snapshot.ObserveGone(ctx, p.Sets, limits(p.wanted()))
 	if err != nil {
 		return fmt.Errorf("cannot confirm what was put back: %w", err)
 	}
@@ -105,6 +105,9 @@ func (p *Plan) readBack(ctx context.Context, t *tops) error {
 	for _, m := range look.Members {
 		if m.Type == snapshot.Dir || !touchable(p.Sets, m) || !touchable(p.Was, m) {
 			continue
+		}
+		if want[m.Name()] == nil && p.leftAt(m.Name()) != 0 {
+			continue // in nobody's way
 		}
 		seen[m.Name()] = true
 		if w := want[m.Name()]; w == nil || !sameMember(m, *w) {

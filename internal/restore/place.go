@@ -167,7 +167,9 @@ func (d *dir) look(base string, limit int64) (live, error) {
 		defer sub.close()
 		return lookDir(sub.f)
 	}
-	return live{Member: snapshot.Member{Type: other}}, nil
+	l := statOf(info)
+	l.Type = other
+	return l, nil
 }
 
 func lookFile(f *os.File, limit int64) (live, error) {

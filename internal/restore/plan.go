@@ -38,7 +38,9 @@ type Plan struct {
 	Roots []snapshot.RootID `json:"roots"`
 	// Follows are the directories outside of them that links lead into and the
 	// plan changes.
-	Follows  []snapshot.RootID `json:"follows,omitempty"`
+	Follows []snapshot.RootID `json:"follows,omitempty"`
+	// Left is what Keep could not take, and left.
+	Left     []snapshot.Left   `json:"left,omitempty"`
 	Reverts  []Revert          `json:"reverts,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
 	stateDir string            // where splices were saved; "" before Save
@@ -89,6 +91,12 @@ type Step struct {
 	// Through: the member is reached by a link in the set, and is itself
 	// outside of it.
 	Through bool `json:"through,omitempty"`
+	// Aside is the name, in the directory of the member, under which what could
+	// not be kept gets out of the way of Want: what is neither file nor link, a
+	// directory where Want is none, and the file with the inode Left. Nobody
+	// removes it.
+	Aside string `json:"aside,omitempty"`
+	Left  uint64 `json:"left,omitempty"`
 }
 
 func (s Step) member() snapshot.Member {

@@ -62,11 +62,13 @@ func Prepare(now time.Time, store *snapshot.Store, target, keep snapshot.Manifes
 			p.Roots[i].Mode, p.Roots[i].UID, p.Roots[i].GID = was.Mode, was.UID, was.GID
 		}
 	}
-	if err := p.compare(look.Members, keep); err != nil {
+	p.Left = keep.Left
+	live := slices.DeleteFunc(slices.Clone(look.Members), func(m snapshot.Member) bool { return leftBy(keep, m) })
+	if err := p.compare(live, keep); err != nil {
 		return nil, err
 	}
 	want := p.places(target.Members, true)
-	have := p.places(look.Members, false)
+	have := p.places(live, false)
 	p.locate(want, have)
 	// The known good says where a set belongs: a person may have accepted another
 	// place since target was taken.
@@ -115,6 +117,15 @@ func (p *Plan) compare(members []snapshot.Member, keep snapshot.Manifest) error 
 		}
 	}
 	return nil
+}
+
+// leftBy reports whether Keep has left m, or, of a directory, all that it has in
+// it: the limits of another look are wider.
+func leftBy(keep snapshot.Manifest, m snapshot.Member) bool {
+	_, kept := keep.Member(m.Name())
+	return !kept && slices.ContainsFunc(keep.Left, func(l snapshot.Left) bool {
+		return l.Name() == m.Name() && m.Type != snapshot.Dir || m.Type == snapshot.Dir && strings.HasPrefix(l.Name(), m.Name()+"/")
+	})
 }
 
 // limits are enough to look at as much as members once more, and not without
@@ -252,6 +263,10 @@ func (p *Plan) steps(want, have map[string]place, target snapshot.Manifest) []St
 	for _, path := range slices.Sorted(maps.Keys(want)) {
 		w := want[path]
 		s := Step{Dir: w.dir, Want: &w.member, Spliced: w.spliced, Through: w.through, Temp: atomicfile.TempName()}
+		if !w.through {
+			s.Aside = asideName(s)
+			s.Left = p.leftAt(w.member.Name())
+		}
 		h, ok := have[path]
 		if ok && (h.member.Type == snapshot.Dir) == (w.member.Type == snapshot.Dir) {
 			s.Have = &h.member
@@ -360,4 +375,14 @@ func sameMember(is, want snapshot.Member) bool {
 	}
 	return is.Mode == want.Mode && is.UID == want.UID && is.GID == want.GID &&
 		maps.EqualFunc(is.Xattrs, want.Xattrs, func(a, b []byte) bool { return bytes.Equal(a, b) })
+}
+
+// leftAt is the inode of what Keep has left under a member's name; 0 if nothing.
+func (p *Plan) leftAt(name string) uint64 {
+	for _, l := range p.Left {
+		if l.Name() == name {
+			return l.Inode
+		}
+	}
+	return 0
 }

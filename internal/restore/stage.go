@@ -87,6 +87,7 @@ func (e *executor) draft(d *dir, s Step) error {
 		if err := d.root.Symlink(s.Want.Target, s.Temp+draft); err != nil {
 			return err
 		}
+		e.at("made link")
 		return chownLink(d, s.Temp+draft, *s.Want)
 	}
 	data, err := e.plan.bytes(e.store, s)
@@ -124,7 +125,7 @@ func chownLink(d *dir, base string, want snapshot.Member) error {
 	if info, err := d.root.Lstat(base); err == nil && sameOwner(statOf(info).Member, want) {
 		return nil
 	}
-	return d.root.Lchown(base, want.UID, want.GID)
+	return d.lchown(base, want.UID, want.GID)
 }
 
 func sameOwner(a, b snapshot.Member) bool { return a.UID == b.UID && a.GID == b.GID }
@@ -151,7 +152,7 @@ func (e *executor) check(i int) error {
 	if s.Op == OpRmdir {
 		return nil // does no harm, whatever it finds
 	}
-	if !ok && !e.cleared(s, is) && !e.superseded(s, is) {
+	if !ok && !e.cleared(s, is) && !e.superseded(s, is) && !s.inTheWay(is) {
 		if s.Through && s.Have == nil {
 			return &UnkeptError{Name: s.Name(), Path: s.Path()}
 		}
@@ -197,12 +198,7 @@ func (e *executor) accept(d *dir, base string, s Step) (live, bool, error) {
 		return is, true, nil
 	}
 	if s.Through && s.Have == nil && is.Type == snapshot.File {
-		// Its size was not known beforehand.
-		if is, err = d.look(base, is.Size); err != nil {
-			return is, false, err
-		}
-		ok, err := e.stored(is)
-		return is, ok, err
+		return e.stored(d, base)
 	}
 	if is.Type == snapshot.File && e.marked(s) {
 		ok, err := e.torn(d, base, s)

@@ -28,6 +28,11 @@ func (e *executor) put(d *dir, base string, i int, s Step) error {
 		}
 		e.at("before repair")
 		return repair(d, base, s)
+	case s.inTheWay(is):
+		if err := e.moveAside(d, base, s); err != nil {
+			return err
+		}
+		return e.create(d, base, s)
 	case is.Type == snapshot.Dir:
 		return errors.New("a directory that is not empty is in its place")
 	case e.inPlace[i]:

@@ -10,7 +10,8 @@
 // links may lead; and limits hold for what is read, not for what a file claims.
 // A look is one state of the set: files that change under it make it look
 // again. What cannot be captured whole and safely is refused ([RefusedError]),
-// because half a set is never put back.
+// because half a set is never put back; only who is about to put one back leaves
+// it, and is told ([Left]).
 //
 // [Store] is one agent's directory in the state directory. Saving a look makes
 // an immutable snapshot there, a tree of plain files that anybody can read with

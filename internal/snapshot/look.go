@@ -26,6 +26,8 @@ type Look struct {
 	// Missing are the names (label and path) that Files spells out and that do
 	// not exist, sorted.
 	Missing []string
+	// Left is what ObserveGone has left, in the order of names.
+	Left []Left
 	// Hash, the bytes hash, is the hex SHA-256 over the sorted lines
 	//
 	//	path NUL type NUL mode NUL uid:gid NUL sha256 LF
@@ -92,7 +94,7 @@ func Observe(ctx context.Context, sets []Set, limits Limits) (*Look, error) {
 // ObserveGone is Observe for who is about to put the set back: a root that is
 // gone, in a directory that is there, is a set without members. Its RootID has
 // no inode. In health it is an error, because a config that is gone is not an
-// empty one.
+// empty one. And what cannot be captured is in Look.Left, and no error.
 func ObserveGone(ctx context.Context, sets []Set, limits Limits) (*Look, error) {
 	return look(ctx, sets, limits, true)
 }
@@ -127,6 +129,7 @@ func observe(ctx context.Context, sets []Set, limits Limits, gone bool) (*Look, 
 	}
 	l := o.look
 	slices.SortFunc(l.Members, byName)
+	slices.SortFunc(l.Left, func(a, b Left) int { return cmp.Compare(a.Name(), b.Name()) })
 	for _, s := range sets {
 		l.Missing = append(l.Missing, missing(s, l.Members)...)
 	}

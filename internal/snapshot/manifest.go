@@ -50,6 +50,8 @@ type Manifest struct {
 	Follows []RootID `json:"follows,omitempty"`
 	// Members are sorted by Name.
 	Members []Member `json:"members"`
+	// Left was there when it was last saved, and is not in it, as in Look.
+	Left []Left `json:"left,omitempty"`
 }
 
 // Change is one entry in the history of a snapshot's standing.

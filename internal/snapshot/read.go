@@ -22,6 +22,8 @@ func (o *observer) file(d *directory, root *os.Root, name string, owner int, inf
 	switch {
 	case before.links > 1 && before.uid != owner:
 		return refuse(HardLink, nil)
+	case len(o.look.Members) >= o.limits.Files:
+		return refuse(TooMany, nil)
 	case before.size > o.limits.File:
 		return refuse(FileTooBig, nil)
 	case before.size > o.limits.Set-o.total:

@@ -50,7 +50,7 @@ func (e *NoSpaceError) Unwrap() error { return e.Err }
 // is returned. Its standing, history and evidence (inodes, ctimes) stay what
 // they were; Seen becomes meta.Now; sets, identity and where the roots are become today's, because
 // under these patterns these bytes are the whole config; files that were
-// damaged in the store are written again.
+// damaged in the store are written again. What was left is today's, too.
 func (s *Store) Save(look *Look, sets []Set, meta Meta) (Manifest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +95,7 @@ func (s *Store) saveAgain(m Manifest, look *Look, sets []Set, meta Meta) (Manife
 			return Manifest{}, err
 		}
 	}
-	m.Seen, m.Identity = meta.Now.UTC(), look.Identity
+	m.Seen, m.Identity, m.Left = meta.Now.UTC(), look.Identity, look.Left
 	// Where the roots are is today's as well: the caller saves no look that went
 	// astray. Their modes and owners are those of the snapshot.
 	m.Roots, m.Follows = relocated(m.Roots, look.Roots), relocated(m.Follows, look.Follows)
@@ -132,7 +132,7 @@ func (s *Store) saveNew(look *Look, sets []Set, meta Meta) (Manifest, error) {
 		Created: now, Seen: now,
 		Hash: look.Hash, Content: look.Content, Identity: look.Identity,
 		AgentVersion: meta.AgentVersion, Evidence: meta.Evidence, Standing: meta.Standing,
-		Sets: sets, Roots: look.Roots, Follows: look.Follows, Members: look.Members,
+		Sets: sets, Roots: look.Roots, Follows: look.Follows, Members: look.Members, Left: look.Left,
 	}
 	encoded, err := m.Encode()
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 type observer struct {
 	ctx     context.Context
 	limits  Limits
-	gone    bool // a root may be gone
+	gone    bool // a root may be gone, and what cannot be captured is left
 	look    *Look
 	total   int64 // bytes read
 	scanned int   // names looked at
@@ -127,6 +127,9 @@ func (o *observer) walk(d *directory, at position) error {
 			if there {
 				err = o.refuse(d, name, NotRegular, nil)
 			}
+		}
+		if err != nil {
+			err = o.leave(d, name, info, err)
 		}
 		if err != nil {
 			return err

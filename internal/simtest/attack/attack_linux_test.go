@@ -33,7 +33,7 @@ const (
 	hang = time.Minute
 	// lookTime is how long one look may go on trying. The daemon waits longer; but
 	// this attacker does not rest, and more looks find more than longer ones.
-	lookTime = 50 * time.Millisecond
+	lookTime = 100 * time.Millisecond
 	// maxMemory is what the process may have taken at its peak; it has a few sets
 	// in hand at a time, of 256 KiB each.
 	maxMemory = 512 << 20

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deadman"
+	"deadman/internal/confine"
 	"deadman/internal/document"
 	"deadman/internal/restore"
 	"deadman/internal/snapshot"
@@ -95,6 +96,8 @@ type world struct {
 	store  *snapshot.Store
 	target string // the known good
 	around *canaries
+	// confined: only the config and the state can be reached.
+	confined bool
 	// What came of the rounds.
 	captures, refusals, rollbacks, hindered int
 	reasons                                 map[string]int
@@ -111,7 +114,7 @@ func newField(base string, worlds int) (*field, error) {
 	}
 	for i := range worlds {
 		dir := filepath.Join(base, "w"+strconv.Itoa(i))
-		w := &world{dir: dir, state: base + "/state/w" + strconv.Itoa(i), reasons: map[string]int{}}
+		w := &world{dir: dir, state: base + "/state/w" + strconv.Itoa(i), reasons: map[string]int{}, confined: i%2 == 0}
 		f.worlds = append(f.worlds, w)
 		for _, name := range []string{"", "/home", "/stash", "/checkout"} {
 			if err := os.Mkdir(dir+name, 0o755); err != nil {
@@ -230,9 +233,27 @@ func (w *world) replenish() {
 	}
 }
 
+// do does what touches the agent's files. In every other world it is confined, as
+// it is in the daemon; in the others only the code's own care holds, and what that
+// lets pass is found.
+func (w *world) do(work func()) {
+	if !w.confined {
+		work()
+		return
+	}
+	rules := confine.Rules{Write: []string{w.state}}
+	for _, dir := range []string{w.sets[0].Root, w.sets[0].Follow[0]} {
+		if at, err := snapshot.Locate(dir); err == nil {
+			rules.Write = append(rules.Write, at.Real)
+		}
+	}
+	confine.Do(rules, work)
+}
+
 // observed is a look as the daemon takes it for a deed (daemon's place): of the
 // directories that the config has always been in.
-func (w *world) observed(look *snapshot.Look, err error) (*snapshot.Look, error) {
+func (w *world) observed(observe func() (*snapshot.Look, error)) (look *snapshot.Look, err error) {
+	w.do(func() { look, err = observe() })
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +298,7 @@ func (w *world) save(look *snapshot.Look, evidence string, standing deadman.Stan
 
 // capture is what a healthy check does.
 func (w *world) capture(ctx context.Context) error {
-	look, err := w.observed(snapshot.Observe(ctx, w.sets, limits))
+	look, err := w.observed(func() (*snapshot.Look, error) { return snapshot.Observe(ctx, w.sets, limits) })
 	if err != nil {
 		w.refusals++
 		w.why(err)
@@ -288,8 +309,7 @@ func (w *world) capture(ctx context.Context) error {
 	return err
 }
 
-// rollback is what a death leads to: Keep, a plan, and its execution. half: an
-// earlier deadman has died over its plan, and this one goes on with that.
+// rollback is what a death leads to: Keep, a plan, and its execution.
 func (w *world) rollback(ctx context.Context) error {
 	err := w.putBack(ctx)
 	var v *violationError
@@ -306,7 +326,7 @@ func (w *world) rollback(ctx context.Context) error {
 }
 
 func (w *world) putBack(ctx context.Context) error {
-	look, err := w.observed(snapshot.ObserveGone(ctx, w.lookedSets(), limits))
+	look, err := w.observed(func() (*snapshot.Look, error) { return snapshot.ObserveGone(ctx, w.lookedSets(), limits) })
 	if err != nil {
 		return err
 	}
@@ -318,14 +338,18 @@ func (w *world) putBack(ctx context.Context) error {
 	if err != nil {
 		return violation("the known good of %s: %v", w.dir, err)
 	}
-	plan, err := restore.Prepare(time.Now(), w.store, target, keep, w.lookedSets(), []snapshot.Manifest{keep})
+	var plan *restore.Plan
+	w.do(func() {
+		plan, err = restore.Prepare(time.Now(), w.store, target, keep, w.lookedSets(), []snapshot.Manifest{keep})
+	})
 	if err != nil {
 		return err
 	}
 	if err := plan.Save(w.state); err != nil {
 		return err
 	}
-	if _, err := restore.Execute(ctx, plan, w.store); err != nil {
+	w.do(func() { _, err = restore.Execute(ctx, plan, w.store) })
+	if err != nil {
 		return err
 	}
 	return restore.Remove(w.state)
