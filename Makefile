@@ -11,6 +11,7 @@ FUZZTIME   ?= 1m
 REQUIRE    ?=
 INCIDENTS  ?=
 SAMPLE     ?=
+SEEDS      ?=
 HISTORIES  ?= 1000000
 ROUNDS     ?= 100000
 # Of the places where deadman can be killed, or its disk fail; 0 is all.
@@ -85,6 +86,10 @@ crash: ## deadman is killed at each system call that changes the world (POINTS=n
 .PHONY: powerloss
 powerloss: ## power lost at every point of what deadman does, each sync taken out in turn; SAMPLE=1 tries some
 	DEADMAN_RUN=powerloss DEADMAN_REQUIRE="$(REQUIRE)" $(GO) test -count=1 -timeout 180m -parallel 6 -v -run '^TestPowerLoss$$' ./internal/simtest/powerloss $(if $(SAMPLE),-sample 100)
+
+.PHONY: secrets
+secrets: build ## values planted in configs are found nowhere outside the store (SEEDS=regexp of 01 to 12)
+	DEADMAN_RUN=secrets $(GO) test -count=1 -timeout 30m -parallel 4 -v -run '^TestSecrets$$/^seed$$/($(SEEDS))' ./internal/simtest/secrets -deadman $(CURDIR)/bin/deadman
 
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
