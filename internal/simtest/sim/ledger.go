@@ -29,6 +29,7 @@ type ledger struct {
 	opens            bool   // this step opens one
 	put              string // identity that a rollback put there
 	onTarget         string // the same, if the start in hand is on it
+	startedOn        string // what was live when the start was ordered
 	ours             deadman.Process
 	verified, failed map[string]bool
 	open             []string // failed, and the next Keep says whether it counts
@@ -46,9 +47,12 @@ type armed struct {
 	passed, expired bool
 }
 
-// trial is what was applied last, and what was live before; -1 for nothing.
+// trial is what was applied last; -1 for nothing.
 type trial struct {
-	v, before int
+	v int
+	// before is what was live before it was in place: more than one version, if
+	// somebody wrote while it was put there.
+	before []int
 	// placed: it is in place, so that what is kept from now on is not what was
 	// live before.
 	placed bool
@@ -71,7 +75,7 @@ type looks struct {
 
 func (l *ledger) begin() {
 	l.reset()
-	l.armed.v, l.trial.v, l.trial.before = -1, -1, -1
+	l.armed.v, l.trial.v = -1, -1
 }
 
 func (l *ledger) reset() {
@@ -174,7 +178,7 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		case lifecycle.Apply:
 			l.words = true
 			l.reset()
-			l.trial = trial{v: w.stockOf(ev.Word.Config.Snapshot), before: -1}
+			l.trial = trial{v: w.stockOf(ev.Word.Config.Snapshot)}
 		case lifecycle.Accept:
 			l.reset()
 		default:
@@ -228,11 +232,8 @@ func (w *World) heard(before lifecycle.State, o *lifecycle.Outcome) {
 	}
 	switch o.Kind {
 	case lifecycle.DoKeep:
-		// What is as good as what is applied is not what was live before it. After a
-		// reboot all is looked at anew.
-		other := l.trial.v >= 0 && (l.trial.before < 0 || w.versions[w.disk].identity != w.versions[l.trial.v].identity)
-		if !l.trial.placed && o.OK && w.half == 0 && o.Boot == before.Boot && other {
-			l.trial.before = w.disk
+		if !l.trial.placed && o.OK && w.half == 0 {
+			l.trial.before = append(l.trial.before, w.disk)
 		}
 		l.trial.excused = l.trial.excused || len(o.Causes) > 0 || !o.OK || o.Partly
 	case lifecycle.DoMark:
@@ -240,7 +241,7 @@ func (w *World) heard(before lifecycle.State, o *lifecycle.Outcome) {
 	case lifecycle.DoStart, lifecycle.DoReload:
 		l.trial.placed = true
 	case lifecycle.DoRestore:
-		l.trial.placed = l.trial.placed || o.OK || o.Partly
+		l.trial.placed = l.trial.placed || o.OK
 		of := w.stockOf(before.Pending.Snapshot) == l.armed.v
 		switch {
 		case o.OK && (of || before.Incident.Person == ""):
@@ -289,7 +290,7 @@ func (w *World) auditAction(a lifecycle.Action) error {
 		case deadman.Verified:
 			l.verified[l.onTarget] = true
 		case deadman.StartFailed, deadman.DiedInVerify, deadman.DeadlinePassed:
-			if l.armed.v >= 0 && w.live().Identity == w.versions[l.armed.v].identity {
+			if l.armed.v >= 0 && l.startedOn == w.versions[l.armed.v].identity {
 				l.armed.passed = true
 			}
 			if l.onTarget != "" && !(w.state.Life.Answered && w.live().Identity != l.onTarget) {
@@ -306,7 +307,7 @@ func (w *World) auditAction(a lifecycle.Action) error {
 		if n := len(l.starts) - w.policy.StartLimitBurst; n > 0 && w.now.Sub(l.starts[n-1]) < w.policy.StartLimitInterval {
 			return fmt.Errorf("%d starts in %s", w.policy.StartLimitBurst+1, w.now.Sub(l.starts[n-1]))
 		}
-		l.kept, l.onTarget = false, ""
+		l.kept, l.onTarget, l.startedOn = false, "", w.live().Identity
 		if w.live().Identity == l.put {
 			l.onTarget = l.put
 		}
@@ -380,8 +381,8 @@ func (w *World) auditWish(a lifecycle.Action, v int) error {
 	l := &w.ledger
 	switch a.Reason {
 	case deadman.TrialFailed:
-		if v != l.trial.before {
-			return fmt.Errorf("%s was live before, and %s goes back", w.versions[l.trial.before].name, w.versions[v].name)
+		if !slices.Contains(l.trial.before, v) {
+			return fmt.Errorf("it was not live before what was applied")
 		}
 		applied := w.versions[l.trial.v].identity
 		if l.keptLive.Identity == applied && !l.trial.excused && applied != w.state.Known.Identity && !w.bad[applied] {
