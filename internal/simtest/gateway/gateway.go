@@ -211,7 +211,7 @@ const moment = 10 * time.Millisecond
 
 // live does what an agent does by itself while it runs.
 func (a *agent) live(started knobs) {
-	began := time.Now()
+	began, repaired := time.Now(), false
 	last, _ := os.ReadFile(started.word("config", 0))
 	var since struct{ reload, write, rotate time.Duration }
 	for range time.Tick(moment) {
@@ -223,10 +223,13 @@ func (a *agent) live(started knobs) {
 			_ = os.Remove(k.word("lock", 0))
 			os.Exit(k.number("exit"))
 		}
-		if k.has("panics") && a.provider(k) != "ok" {
-			text, _ := os.ReadFile(k.word("panics", 0))
-			_ = a.write(k, k.word("config", 0), text)
+		if after, _ := time.ParseDuration(k.word("panics", 1)); k.has("panics") && time.Since(began) >= after && a.provider(k) != "ok" {
+			a.repair(k, "panics")
 			os.Exit(1)
+		}
+		if k.has("repairs") && !repaired && a.provider(k) != "ok" {
+			a.repair(k, "repairs")
+			repaired = true
 		}
 		due := func(spent *time.Duration, knob string) bool {
 			*spent += moment

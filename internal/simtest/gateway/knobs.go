@@ -32,7 +32,8 @@ import (
 //	key PATH PREFIX       the provider accepts only keys that begin so; ${NAME} is the environment's
 //	routes PATH PATH      …and only for the provider at the first path at the address at the second
 //	needs-provider        it ends when its provider does not answer it at the start
-//	panics FILE           when its provider fails it "repairs" its config with FILE, and dies
+//	panics FILE [TIME]    when its provider fails, TIME after it began to serve: it "repairs" its config with FILE, and dies
+//	repairs FILE          the same, once, and it serves on
 //	exit STATUS [TIME]    it ends so, TIME after it began to serve
 //	hang                  accepts, and never answers
 //	deaf                  ignores SIGTERM

@@ -41,6 +41,14 @@ func (a *agent) write(k knobs, file string, text []byte) error {
 	return replace(file, text)
 }
 
+// repair is what the agent takes for one: the text of the knob's file becomes its
+// config.
+func (a *agent) repair(k knobs, knob string) {
+	if text, err := os.ReadFile(k.word(knob, 0)); err == nil {
+		_ = a.write(k, k.word("config", 0), text)
+	}
+}
+
 // rotate takes the next token: the provider knows it first.
 func (a *agent) rotate(k knobs) {
 	token, err := os.ReadFile(k.word("rotates", 1))

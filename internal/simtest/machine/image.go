@@ -13,9 +13,9 @@ import (
 // packages are in the image beside what debootstrap always takes.
 const packages = "systemd,systemd-sysv,dbus,libpam-systemd,dbus-user-session,cron,strace"
 
-// Image is the directory of the image, which is made once and kept. An error says
-// what this machine lacks.
-func Image() (string, error) {
+// Image is the directory of the image with these Debian packages more, which is made
+// once and kept. An error says what this machine lacks.
+func Image(more ...string) (string, error) {
 	if os.Geteuid() != 0 {
 		return "", fmt.Errorf("needs root, to boot a machine in systemd-nspawn")
 	}
@@ -32,7 +32,8 @@ func Image() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(suite + packages))
+	include := strings.Join(append([]string{packages}, more...), ",")
+	sum := sha256.Sum256([]byte(suite + include))
 	dir := filepath.Join(cache, "deadman-test", fmt.Sprintf("systemd-%x", sum[:4]))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
@@ -45,7 +46,7 @@ func Image() (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(temp)
-	if out, err := exec.Command("debootstrap", "--variant=minbase", "--include="+packages, suite, temp, mirror).CombinedOutput(); err != nil {
+	if out, err := exec.Command("debootstrap", "--variant=minbase", "--include="+include, suite, temp, mirror).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot make the image: %v\n%s", err, out[max(0, len(out)-2000):])
 	}
 	if err := os.Chmod(temp, 0o755); err != nil {
