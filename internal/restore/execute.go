@@ -31,6 +31,9 @@ type Report struct {
 	// because a link in the set leads there.
 	WroteThrough []string `json:"wrote_through,omitempty"`
 	Notes        []string `json:"notes,omitempty"`
+	// Untidy says that files may be left under the plan's temporary names: only
+	// the plan knows them, see Tidy.
+	Untidy bool `json:"untidy,omitempty"`
 }
 
 // ErrChangedSinceKeep is that a live file is neither what Keep took nor what
@@ -127,6 +130,7 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 		return e.report, err
 	}
 	if err := e.each(e.tidy); err != nil {
+		e.report.Untidy = true
 		return e.report, err
 	}
 	err := e.each(func(i int) error {
@@ -143,6 +147,7 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 		err = e.each(e.perform)
 	}
 	tidied := e.each(e.tidy)
+	e.report.Untidy = tidied != nil
 	if err != nil {
 		return e.report, err // the first error is the one that matters
 	}
@@ -150,6 +155,18 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 		return e.report, tidied
 	}
 	return e.report, e.plan.readBack(context.WithoutCancel(ctx), e.tops)
+}
+
+// Tidy removes what a plan that will not be carried out has left under its
+// temporary names. A disk that has become read-only keeps them from being removed
+// at the time.
+func Tidy(p *Plan, store *snapshot.Store) error {
+	e := &executor{plan: p, store: store, exchange: atomicfile.Exchange, at: func(string) {}, inPlace: map[int]bool{}, tops: newTops(p)}
+	defer e.tops.close()
+	if err := e.checkRoots(); err != nil {
+		return err
+	}
+	return e.each(e.tidy)
 }
 
 // each calls do for every step until one fails.

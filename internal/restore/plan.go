@@ -38,9 +38,13 @@ type Plan struct {
 	Roots []snapshot.RootID `json:"roots"`
 	// Follows are the directories outside of them that links lead into and the
 	// plan changes.
-	Follows  []snapshot.RootID `json:"follows,omitempty"`
-	Reverts  []Revert          `json:"reverts,omitempty"`
-	Notes    []string          `json:"notes,omitempty"`
+	Follows []snapshot.RootID `json:"follows,omitempty"`
+	Reverts []Revert          `json:"reverts,omitempty"`
+	Notes   []string          `json:"notes,omitempty"`
+	// Abandoned: nothing was replaced and nothing will be. The plan is kept for
+	// Tidy alone.
+	Abandoned bool `json:"abandoned,omitempty"`
+
 	stateDir string            // where splices were saved; "" before Save
 	splices  map[string][]byte // by sha256, until Save
 }
