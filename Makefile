@@ -75,6 +75,14 @@ attack: ## a hostile agent changes its files while they are captured and restore
 crash: ## deadman is killed at each system call that changes the world (POINTS=n of them, evenly)
 	DEADMAN_RUN=crash $(GO) test -count=1 -timeout 240m -v -run '^TestCrash$$' ./internal/simtest/crash -points $(POINTS)
 
+.PHONY: faults
+faults: ## its disk fails at each call that writes, syncs, makes or moves a name (POINTS=n of these faults)
+	DEADMAN_RUN=faults $(GO) test -count=1 -timeout 600m -v -run '^TestDisks$$' ./internal/simtest/crash -points $(POINTS)
+
+.PHONY: crash-faults
+crash-faults: ## do the judges of crash and faults find what is planted?
+	DEADMAN_RUN=planted $(GO) test -count=1 -timeout 120m -v -parallel 4 -run '^TestPlanted$$' ./internal/simtest/crash
+
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
 	DEADMAN_RUN=replay $(GO) test -count=1 -parallel 12 -run 'Test(Replay|Nothing)/$(INCIDENTS)' ./internal/simtest/incidents
