@@ -98,6 +98,14 @@ powerloss: ## power lost at every point of what deadman does, each sync taken ou
 secrets: build ## values planted in configs are found nowhere outside the store (SEEDS=regexp of 01 to 12)
 	DEADMAN_RUN=secrets $(GO) test -count=1 -timeout 30m -parallel 4 -v -run '^TestSecrets$$/^seed$$/($(SEEDS))' ./internal/simtest/secrets -deadman $(CURDIR)/bin/deadman
 
+.PHONY: faults
+faults: ## its disk fails at each call that writes, syncs, makes or moves a name (POINTS=n of these faults)
+	DEADMAN_RUN=faults $(GO) test -count=1 -timeout 600m -v -run '^TestDisks$$' ./internal/simtest/crash -points $(POINTS)
+
+.PHONY: crash-faults
+crash-faults: ## do the judges of crash and faults find what is planted?
+	DEADMAN_RUN=planted $(GO) test -count=1 -timeout 120m -v -parallel 4 -run '^TestPlanted$$' ./internal/simtest/crash
+
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
 	DEADMAN_RUN=replay $(GO) test -count=1 -parallel 12 -run 'Test(Replay|Nothing)/$(INCIDENTS)' ./internal/simtest/incidents

@@ -164,7 +164,7 @@ func (d *Daemon) Finish(ctx context.Context, name string) error {
 	}
 	defer l.release()
 	plan, ok, err := restore.Load(d.agentDir(name))
-	if err != nil || !ok {
+	if err != nil || !ok || plan.Abandoned {
 		return err
 	}
 	store, err := d.store(name)

@@ -214,7 +214,7 @@ func (w *world) keep(ctx context.Context, s lifecycle.State) (o lifecycle.Outcom
 	if m.Standing == deadman.Candidate && m.ID != s.Known.Snapshot {
 		// It was live when the agent died.
 		change := snapshot.Change{Time: time.Now().UTC(), Standing: deadman.Suspect, Reason: s.Pending.Reason.String(), Incident: s.Incident.ID, AgentVersion: o.Version}
-		if err := w.store.Mark(m.ID, change); err != nil {
+		if err := twice(func() error { return w.store.Mark(m.ID, change) }); err != nil {
 			o.Detail = err.Error()
 			return o
 		}
@@ -293,8 +293,7 @@ func (w *world) restore(ctx context.Context, s lifecycle.State, resumed bool) li
 		o.Partly = resumed && o.Live.Hash != s.Incident.Kept.Hash
 		return o
 	}
-	var report restore.Report
-	w.confined(mayWrite, func() { report, err = restore.Execute(ctx, plan, w.store) })
+	report, err := w.execute(ctx, plan)
 	reverted := plan.Reverted()
 	o := lifecycle.Outcome{Reverted: revertedKeys(reverted), Live: w.liveNow(ctx, s)}
 	if err != nil {
@@ -305,7 +304,7 @@ func (w *world) restore(ctx context.Context, s lifecycle.State, resumed bool) li
 		o.Partly = len(report.Replaced)+len(report.Created)+len(report.Removed) > 0 ||
 			resumed && o.Live.Hash != s.Incident.Kept.Hash
 		if !o.Partly && !o.Changed {
-			_ = restore.Remove(w.dir)
+			w.abandon(plan, report.Untidy)
 		}
 		return o
 	}
@@ -343,6 +342,42 @@ func several[T fmt.Stringer](all []T) string {
 	return strings.Join(words, "; ")
 }
 
+// execute carries out a plan, and what is left of it once more, unless somebody
+// has changed the config meanwhile.
+func (w *world) execute(ctx context.Context, plan *restore.Plan) (restore.Report, error) {
+	first, err := w.carryOut(ctx, plan)
+	var changed *restore.ErrChangedSinceKeep
+	if err == nil || errors.As(err, &changed) {
+		return first, err
+	}
+	report, err := w.carryOut(ctx, plan)
+	if err != nil { // What the first go has done is done.
+		report.Replaced = append(report.Replaced, first.Replaced...)
+		report.Created = append(report.Created, first.Created...)
+		report.Removed = append(report.Removed, first.Removed...)
+		report.Aside = append(report.Aside, first.Aside...)
+	}
+	return report, err
+}
+
+// carryOut is restore.Execute, confined.
+func (w *world) carryOut(ctx context.Context, plan *restore.Plan) (report restore.Report, err error) {
+	w.confined(mayWrite, func() { report, err = restore.Execute(ctx, plan, w.store) })
+	return report, err
+}
+
+// abandon removes a plan of which nothing was done. While what it has staged cannot
+// be removed, the plan is kept: nobody else knows by which names that goes.
+func (w *world) abandon(plan *restore.Plan, untidy bool) {
+	if untidy {
+		plan.Abandoned = true
+		if plan.Save(w.dir) == nil {
+			return
+		}
+	}
+	_ = restore.Remove(w.dir)
+}
+
 // plan is the plan of the restore in hand: the one that was saved, if it is for
 // the same target, or a new one, saved before it is returned.
 func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*restore.Plan, error) {
@@ -350,8 +385,12 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	if err != nil {
 		return nil, err
 	}
-	if ok && saved.Snapshot == s.Pending.Snapshot && (resumed || s.Incident.Half) {
+	if ok && !saved.Abandoned && saved.Snapshot == s.Pending.Snapshot && (resumed || s.Incident.Half) {
 		return saved, nil
+	}
+	if ok {
+		// What is still in the way does no harm.
+		w.confined(mayWrite, func() { _ = restore.Tidy(saved, w.store) })
 	}
 	target, err := w.store.Load(s.Pending.Snapshot)
 	if err != nil {
@@ -382,7 +421,7 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 	if err := w.refuseWorkTree(plan); err != nil {
 		return nil, err
 	}
-	if err := plan.Save(w.dir); err != nil {
+	if err := twice(func() error { return plan.Save(w.dir) }); err != nil {
 		return nil, err
 	}
 	return plan, nil

@@ -20,17 +20,30 @@ func (k *keeper) reserve() error {
 	return record.Reserve(k.world.stateDir, 2*k.world.last.size+reserveBeyond)
 }
 
+// twice does once more what failed: a call that a disk refuses once must not cost
+// the recovery, which without Keep, or without a set that is staged, can only start
+// the agent on the very config that ended it.
+func twice(do func() error) error {
+	err := do()
+	if err != nil {
+		err = do()
+	}
+	return err
+}
+
 // save stores a look, if need be in the space of the reserve. Bytes that are
 // stored already are safe also where nothing can be written: that they were seen
 // again is not worth a failure.
 func (w *world) save(look *snapshot.Look, meta snapshot.Meta) (snapshot.Manifest, error) {
-	m, err := w.stored(look, meta)
-	var full *snapshot.NoSpaceError
-	if errors.As(err, &full) {
-		if freed, _ := record.Release(w.stateDir); freed {
-			m, err = w.stored(look, meta)
+	var m snapshot.Manifest
+	err := twice(func() (err error) {
+		m, err = w.stored(look, meta)
+		var full *snapshot.NoSpaceError
+		if errors.As(err, &full) {
+			_, _ = record.Release(w.stateDir)
 		}
-	}
+		return err
+	})
 	if err != nil {
 		if stored, ok, lookErr := w.store.ByHash(look.Hash); lookErr == nil && ok && w.store.Verify(stored.ID) == nil {
 			return stored, nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"deadman/internal/atomicfile"
 	"deadman/internal/restore"
 	"deadman/internal/snapshot"
 )
@@ -131,6 +132,23 @@ func TestCrashAtEveryPoint(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A plan that is given up half way through leaves nothing under its names, and
+// nothing that keeps the next one from coming to the same.
+func TestTidyLeavesNoName(t *testing.T) {
+	t.Parallel()
+	for k := 1; ; k++ {
+		w, good, _ := five(t)
+		if crashAt(w, w.plan(good), true, k) == "" {
+			return
+		}
+		w.must(restore.Tidy(w.load(), w.store))
+		if tree := w.tree(); strings.Contains(tree, atomicfile.Prefix) {
+			t.Fatalf("crashed at %d: left is\n%s", k, tree)
+		}
+		w.execute(w.plan(good)) // a new one; it reads back what it comes to
 	}
 }
 

@@ -33,6 +33,9 @@ type Report struct {
 	// Aside is what was moved out of the way.
 	Aside []Moved  `json:"aside,omitempty"`
 	Notes []string `json:"notes,omitempty"`
+	// Untidy says that files may be left under the plan's temporary names: only
+	// the plan knows them, see Tidy.
+	Untidy bool `json:"untidy,omitempty"`
 }
 
 // ErrChangedSinceKeep is that a live file is neither what Keep took nor what
@@ -130,6 +133,7 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 		return e.report, err
 	}
 	if err := e.each(e.tidy); err != nil {
+		e.report.Untidy = true
 		return e.report, err
 	}
 	err := e.each(func(i int) error {
@@ -146,6 +150,7 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 		err = e.each(e.perform)
 	}
 	tidied := errors.Join(e.each(e.tidy), e.each(e.movedAside))
+	e.report.Untidy = tidied != nil
 	if err != nil {
 		return e.report, err // the first error is the one that matters
 	}
@@ -153,6 +158,18 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 		return e.report, tidied
 	}
 	return e.report, e.plan.readBack(context.WithoutCancel(ctx), e.tops)
+}
+
+// Tidy removes what a plan that will not be carried out has left under its
+// temporary names. A disk that has become read-only keeps them from being removed
+// at the time.
+func Tidy(p *Plan, store *snapshot.Store) error {
+	e := &executor{plan: p, store: store, exchange: atomicfile.Exchange, at: func(string) {}, inPlace: map[int]bool{}, tops: newTops(p)}
+	defer e.tops.close()
+	if err := e.checkRoots(); err != nil {
+		return err
+	}
+	return e.each(e.tidy)
 }
 
 // each calls do for every step until one fails.

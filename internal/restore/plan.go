@@ -40,9 +40,13 @@ type Plan struct {
 	// plan changes.
 	Follows []snapshot.RootID `json:"follows,omitempty"`
 	// Left is what Keep could not take, and left.
-	Left     []snapshot.Left   `json:"left,omitempty"`
-	Reverts  []Revert          `json:"reverts,omitempty"`
-	Notes    []string          `json:"notes,omitempty"`
+	Left    []snapshot.Left `json:"left,omitempty"`
+	Reverts []Revert        `json:"reverts,omitempty"`
+	Notes   []string        `json:"notes,omitempty"`
+	// Abandoned: nothing was replaced and nothing will be. The plan is kept for
+	// Tidy alone.
+	Abandoned bool `json:"abandoned,omitempty"`
+
 	stateDir string            // where splices were saved; "" before Save
 	splices  map[string][]byte // by sha256, until Save
 }

@@ -71,10 +71,10 @@ func (s *Store) Save(look *Look, sets []Set, meta Meta) (Manifest, error) {
 		m, err = s.saveNew(look, sets, meta)
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		err = &NoSpaceError{Dir: s.dir, Err: err}
+		return Manifest{}, &NoSpaceError{Dir: s.dir, Err: err}
 	}
 	if err != nil {
-		return Manifest{}, err
+		return Manifest{}, fmt.Errorf("cannot save snapshot: %w", err)
 	}
 	return m, nil
 }
@@ -140,11 +140,12 @@ func (s *Store) saveNew(look *Look, sets []Set, meta Meta) (Manifest, error) {
 	}
 	temp := unfinished + m.ID
 	if err := s.fill(temp, m, look, encoded); err != nil {
-		// Whatever cannot be removed now the next sweep removes.
-		return Manifest{}, errors.Join(err, s.root.RemoveAll(snapshots+"/"+temp))
+		_ = s.root.RemoveAll(snapshots + "/" + temp) // What cannot be removed now the next sweep removes.
+		return Manifest{}, err
 	}
 	if err := s.root.Rename(snapshots+"/"+temp, dirOf(m.ID)); err != nil {
-		return Manifest{}, errors.Join(err, s.root.RemoveAll(snapshots+"/"+temp))
+		_ = s.root.RemoveAll(snapshots + "/" + temp)
+		return Manifest{}, err
 	}
 	// Only now does the name survive a power failure.
 	return m, atomicfile.SyncDir(s.root, snapshots)
@@ -219,7 +220,7 @@ func (s *Store) newID(now time.Time, hash string) string {
 // lock, so nobody is in the middle of it.
 func (s *Store) sweep() error {
 	if err := s.root.Mkdir(snapshots, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("cannot make the directory of snapshots: %w", err)
+		return fmt.Errorf("their directory cannot be made: %w", err)
 	}
 	names, err := s.names()
 	if err != nil {
@@ -228,7 +229,7 @@ func (s *Store) sweep() error {
 	for _, name := range names {
 		if strings.HasPrefix(name, unfinished) {
 			if err := s.root.RemoveAll(snapshots + "/" + name); err != nil {
-				return fmt.Errorf("cannot clear unfinished snapshot: %w", err)
+				return fmt.Errorf("an unfinished one cannot be cleared away: %w", err)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 var (
 	points   = flag.Int("points", 0, "how many points, evenly taken; 0 is all")
 	parallel = flag.Int("worlds", 6, "how many worlds at once")
-	only     = flag.String("only", "", "only this scenario, or this point of it: recover, recover:17")
+	only     = flag.String("only", "", "only this scenario, or this planted fault")
 )
 
 // TestCrash kills deadman before each of its calls that changes the world, and has
@@ -31,11 +31,11 @@ func TestCrash(t *testing.T) {
 	r := newRounds(t, p, scenarios)
 	counts := make([]int, len(scenarios))
 	r.each(func(i int, w *world) {
-		n, err := w.count(scenarios[i])
+		o, err := w.letGo(scenarios[i], nil)
 		if err != nil {
-			t.Errorf("%s: nobody kills it: %v", scenarios[i].name, err)
+			t.Errorf("%s: nobody kills it: %v\n%s", scenarios[i].name, err, w.story())
 		}
-		counts[i] = n
+		counts[i] = o.Calls
 	})
 	if t.Failed() {
 		return
@@ -88,25 +88,25 @@ func wanted(t *testing.T, suite string) {
 	}
 }
 
-// count lets the deed go, and returns how many points it has.
-func (w *world) count(s scenario) (int, error) {
+// letGo has the deed done with nobody killing it, and judges it.
+func (w *world) letGo(s scenario, decide func(int, crash.Held) crash.Verdict) (crash.Outcome, error) {
 	if err := w.reset(); err != nil {
-		return 0, err
+		return crash.Outcome{}, err
 	}
 	if err := s.begin(w); err != nil {
-		return 0, err
+		return crash.Outcome{}, fmt.Errorf("cannot begin: %w", err)
 	}
 	want := s.want(w)
 	before := len(w.starts())
-	o, err := w.held(nil, s.deed(w)...)
+	o, err := w.held(decide, s.deed(w)...)
 	if err == nil && o.Exit != 0 {
 		err = fmt.Errorf("exit %d: %s%s", o.Exit, o.Stdout, o.Stderr)
 	}
 	if err != nil {
-		return 0, err
+		return o, err
 	}
 	want.again = false
-	return o.Calls, w.judgeAll(s, want, before)
+	return o, w.judgeAll(s, want, before)
 }
 
 // crash kills the deed before its n-th call, and judges what becomes of it.
@@ -137,7 +137,7 @@ func (w *world) crash(s scenario, n int) (killed bool, err error) {
 
 // judgeAll heals and judges, and does the deed again where that is asked.
 func (w *world) judgeAll(s scenario, want want, before int) error {
-	if err := w.heal(); err != nil {
+	if err := w.heal(roundsAfterCrash); err != nil {
 		return err
 	}
 	if err := w.judge(want, before); err != nil {
@@ -188,15 +188,11 @@ func newRounds(t *testing.T, p programs, scenarios []scenario) *rounds {
 		if *only != "" && *only != s.name {
 			continue
 		}
-		timeout := s.timeout
-		if timeout == "" {
-			timeout = "1s"
-		}
 		dir := filepath.Join(t.TempDir(), s.name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		w, err := newWorld(dir, p, timeout)
+		w, err := newWorld(dir, p, s.probe())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -70,6 +71,15 @@ type Held struct {
 	Name, Path string
 	kind       kind
 }
+
+// Frees reports whether the call gives room back, or only asks that what was written
+// be kept: a disk that is full does not refuse those.
+func (h Held) Frees() bool {
+	return h.kind == syncs || slices.Contains([]string{"unlink", "unlinkat", "rmdir", "ftruncate", "truncate"}, h.Name)
+}
+
+// OnDisk reports whether a disk that has failed may refuse the call.
+func (h Held) OnDisk() bool { return h.kind != other }
 
 func (h Held) String() string { return strings.TrimSpace(h.Name + " " + h.Path) }
 

@@ -24,14 +24,25 @@ type scenario struct {
 	want           func(w *world) want
 }
 
+// probe is how long a probe may take.
+func (s scenario) probe() string {
+	if s.timeout == "" {
+		return "1s"
+	}
+	return s.timeout
+}
+
 // want is what must hold when all is over.
 type want struct {
 	// live are the versions that may be live, known those that may be the known
 	// good, kept those that must not be lost.
 	live, known, kept []version
-	// starts is how often deadman starts the agent, the one that it found alive not
-	// being counted. Where that is live or known already the deed was never ordered.
+	// starts is how often deadman starts the agent; none: as often as it likes.
 	starts []int
+	// on are the versions that it may be started on; none: what may be live.
+	on []version
+	// failed says that the log may tell of an attempt that failed.
+	failed bool
 	// rollbacks is how many rollbacks the log tells of, and so does request_log.
 	rollbacks []int
 	// told says that a message of each rollback arrives.

@@ -156,7 +156,7 @@ func (w *World) reboot(jump time.Duration, init bool) {
 	w.booted = w.now
 	w.ledger.starts = nil
 	w.ledger.kept = false
-	w.ledger.onTarget = "" // The machine went down over it, and that ended it.
+	w.ledger.onTarget = ""        // The machine went down over it, and that ended it.
 	w.ledger.trial.placed = false // Somebody may write before it is put in place once more.
 	if armed := &w.ledger.armed; armed.until.After(w.now.Add(armed.span)) {
 		armed.until = w.now.Add(armed.span) // No more than the full length, whatever the clock says.
