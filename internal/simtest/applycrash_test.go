@@ -19,6 +19,7 @@ func TestCrashInApply(t *testing.T) {
 		t.Skip("`make test-apply` runs it")
 	}
 	w := newCrashWorld(t)
+	t.Cleanup(w.kill) // The agent that this test has started itself, too.
 	pidFile := filepath.Join(w.dir, "agent.pid")
 	start := func() {
 		_ = os.Remove(pidFile)
