@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Inode numbers a file, directory or link over the whole life of a file system.
@@ -205,7 +207,7 @@ func (d *Disk) Write(dir string, paths ...string) error {
 				settle = append(settle, func() error {
 					errs := errors.Join(os.Chown(full, int(n.UID), int(n.GID)), os.Chmod(full, fileMode(n.Mode)))
 					for name, value := range n.Xattrs {
-						errs = errors.Join(errs, syscall.Setxattr(full, name, value, 0))
+						errs = errors.Join(errs, unix.Setxattr(full, name, value, 0))
 					}
 					return errs
 				})
@@ -270,7 +272,7 @@ func ReadDisk(dir string) (*Disk, error) {
 			if err := syscall.Lstat(path, &st); err != nil {
 				return err
 			}
-			n := &Node{Mode: st.Mode, UID: st.Uid, GID: st.Gid}
+			n := &Node{Mode: uint32(st.Mode), UID: st.Uid, GID: st.Gid}
 			next++
 			names[e.Name()], d.nodes[next] = next, n
 			switch n.Mode & syscall.S_IFMT {

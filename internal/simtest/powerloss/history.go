@@ -46,8 +46,8 @@ type Op struct {
 	UID    uint32
 	GID    uint32
 	Xattr  string
-	// Memory marks what is a file only so that processes can share it: SQLite
-	// makes its -shm anew. It is never torn apart from the rest.
+	// Memory marks the bytes of what is a file only so that processes can share
+	// them: SQLite makes its -shm anew. They go with the power.
 	Memory bool
 }
 
@@ -101,6 +101,9 @@ func (p *platter) advance(i int) {
 	if op.Kind != OpSync && op.Kind != OpSyncAll {
 		if op.Born != nil {
 			p.durable.nodes[op.Inode] = op.Born // without a name nobody finds it
+		}
+		if op.Memory && op.Kind != OpNames {
+			return
 		}
 		p.pending = append(p.pending, pending{i, op.needs()})
 		return
@@ -229,7 +232,7 @@ func (p *platter) losses(k int, choose func(k int, op *Op) bool, yield func(Loss
 	}
 	for at, q := range p.pending {
 		it := &p.h.Ops[q.op]
-		if it.Memory || !choose(k, it) {
+		if !choose(k, it) {
 			continue
 		}
 		if !loss("only: "+it.Text, one(at, it, false)) || !loss("all but: "+it.Text, one(at, nil, true)) {
