@@ -106,6 +106,10 @@ faults: ## its disk fails at each call that writes, syncs, makes or moves a name
 crash-faults: ## do the judges of crash and faults find what is planted?
 	DEADMAN_RUN=planted $(GO) test -count=1 -timeout 120m -v -parallel 4 -run '^TestPlanted$$' ./internal/simtest/crash
 
+.PHONY: attack-faults
+attack-faults: ## each protection against that is taken away, one at a time, and must be missed
+	DEADMAN_RUN=attack $(GO) test -count=1 -timeout 6h -v -run '^TestFaults$$' ./internal/simtest/attack
+
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
 	DEADMAN_RUN=replay $(GO) test -count=1 -parallel 12 -run 'Test(Replay|Nothing)/$(INCIDENTS)' ./internal/simtest/incidents

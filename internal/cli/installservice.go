@@ -28,13 +28,18 @@ themselves.
 With --finish AGENT the unit that owns the agent finishes a set of files that is
 half put back before it starts (a reboot may come in the middle).
 
+With --confine systemd takes from deadman what it needs only to start agents
+itself: for a config whose agents all belong to systemd, Docker, runit or
+supervisord. Checks by command and validators run confined as well, and no setuid
+or setgid bit can be put back.
+
 exits:
   0   printed, or installed, or removed
   1   a file could not be written, is somebody else's, or a command failed
-  2   unknown agent, bad flag or bad config`
+  2   unknown agent, bad flag or bad config, or an agent that cannot be confined`
 
 func (p *program) installServiceCommand() *cobra.Command {
-	var check, user, write, remove bool
+	var check, user, confine, write, remove bool
 	var finish []string
 	cmd := &cobra.Command{
 		Use: "install-service", Short: "make deadman a service of this machine", Long: installServiceHelp, Args: cobra.NoArgs,
@@ -48,7 +53,12 @@ func (p *program) installServiceCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s.Check, s.User = check, user || os.Geteuid() != 0
+			s.Check, s.User, s.Confine = check, user || os.Geteuid() != 0, confine
+			if confine && !remove {
+				if err := p.confinable(s); err != nil {
+					return err
+				}
+			}
 			plan, err := planOf(s)
 			switch {
 			case err != nil:
@@ -65,6 +75,7 @@ func (p *program) installServiceCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "one round a minute, in place of a daemon")
 	cmd.Flags().BoolVar(&user, "user", false, "a service of this user alone, also for root")
+	cmd.Flags().BoolVar(&confine, "confine", false, "without the rights that it takes to start agents")
 	cmd.Flags().StringSliceVar(&finish, "finish", nil, "finish what is half put back before the unit of `AGENT` starts")
 	cmd.Flags().BoolVar(&write, "write", false, "do it")
 	cmd.Flags().BoolVar(&remove, "remove", false, "undo it")
@@ -121,6 +132,50 @@ func unitOf(cfg config.Config, name string) (service.Unit, error) {
 		}
 	}
 	return service.Unit{}, &daemon.UnknownAgentError{Name: name, Known: names}
+}
+
+// confinable returns an error if the service would be confined and may not be: what
+// deadman starts itself would be confined with it.
+func (p *program) confinable(s service.Service) error {
+	switch {
+	case runtime.GOOS != "linux":
+		return &usageError{"cannot confine a service: that takes systemd", "leave out --confine"}
+	case s.User:
+		return &usageError{"cannot confine a service of a user: systemd can do so for the machine's alone", "run it as root, or leave out --confine"}
+	}
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	paths := []string{cfg.StateDir}
+	for _, a := range cfg.Agents {
+		for _, set := range a.Config {
+			paths = append(append(paths, set.Root), set.Follow...)
+		}
+	}
+	for _, path := range paths {
+		if strings.HasPrefix(path, "/tmp/") || strings.HasPrefix(path, "/var/tmp/") {
+			return &usageError{fmt.Sprintf("cannot confine a service that needs %s: it has a /tmp of its own", path), "leave out --confine, or move that"}
+		}
+	}
+	for _, a := range cfg.Agents {
+		form := ""
+		switch {
+		case a.Supervisor.Child != nil:
+			form = "child"
+		case a.Supervisor.Command != nil:
+			form = "command"
+		case a.Supervisor.Tmux != nil:
+			form = "tmux"
+		default:
+			continue
+		}
+		return &usageError{
+			fmt.Sprintf("cannot confine a service that starts %s itself (%s): the agent would be confined with it", a.Name, form),
+			"leave out --confine, or give the agent a unit of systemd's",
+		}
+	}
+	return nil
 }
 
 // planOf is the plan for this machine's service manager.

@@ -25,6 +25,9 @@ type Service struct {
 	Check bool
 	// User: of the user alone, not of the machine.
 	User bool
+	// Confine: without what a deadman needs that starts agents itself. Of systemd
+	// alone, and of the machine's.
+	Confine bool
 	// Home is the user's home directory, and ConfigHome where their config is
 	// ($XDG_CONFIG_HOME). Needed with User.
 	Home, ConfigHome string

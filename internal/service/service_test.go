@@ -25,9 +25,12 @@ func services() map[string]service.Plan {
 	odd.Finish = []service.Unit{{Agent: "a", Name: "a.service"}, {Agent: "b", Name: "b", User: true}}
 	check, user := machine, odd
 	check.Check = true
+	confined, confinedCheck := machine, check
+	confined.Confine, confinedCheck.Confine = true, true
 	user.Check = true
 	return map[string]service.Plan{
 		"systemd-watch": machine.Systemd(), "systemd-check": check.Systemd(), "systemd-user-finish": odd.Systemd(),
+		"systemd-watch-confined": confined.Systemd(), "systemd-check-confined": confinedCheck.Systemd(),
 		"launchd-watch": machine.Launchd("system"), "launchd-user-check": user.Launchd("gui/501"),
 	}
 }

@@ -50,14 +50,14 @@ func (s Service) unitFiles() []File {
 		files = append(files, File{filepath.Join(s.unitDir(user), name), "# " + Mark + "; it is replaced by the next one.\n" + text})
 	}
 	if s.Check {
-		add(s.User, "deadman-check.service", expand(checkUnit, map[string]string{"EXEC": line(s.argv("check"))}))
+		add(s.User, "deadman-check.service", expand(checkUnit, map[string]string{"EXEC": line(s.argv("check")), "CONFINED": s.confined()}))
 		add(s.User, "deadman-check.timer", timerUnit)
 	} else {
 		target := "multi-user.target"
 		if s.User {
 			target = "default.target"
 		}
-		add(s.User, "deadman.service", expand(watchUnit, map[string]string{"EXEC": line(s.argv("watch")), "TARGET": target}))
+		add(s.User, "deadman.service", expand(watchUnit, map[string]string{"EXEC": line(s.argv("watch")), "TARGET": target, "CONFINED": s.confined()}))
 	}
 	for _, u := range s.Finish {
 		as := "-+" // The unit's user may not reach the store.
@@ -90,7 +90,7 @@ WatchdogSec=1min
 KillMode=process
 # One of them that takes too much memory must not take the switch along.
 OOMPolicy=continue
-
+CONFINED
 [Install]
 WantedBy=TARGET
 `
@@ -107,6 +107,49 @@ ExecStart=EXEC
 TimeoutStartSec=infinity
 # What it has started outlives it.
 KillMode=process
+CONFINED`
+
+func (s Service) confined() string {
+	if !s.Confine {
+		return ""
+	}
+	return confinement
+}
+
+// confinement is what systemd can take from a deadman that starts no agent itself:
+// an agent would inherit it. Checks by command and validators do. What is not taken
+// is needed: to see all processes and end those of an agent, whatever their user;
+// to read and write configs, wherever they are; the network, for checks and
+// messages; and memory that may be both written and run, without which neither node
+// nor Java starts. What is taken and may be missed: no setuid or setgid bit can be
+// put back, and no file given to an agent that is over its quota.
+const confinement = `
+# What starts no agent itself can do without this.
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_SETFCAP CAP_KILL CAP_SYS_PTRACE
+AmbientCapabilities=
+ProtectSystem=yes
+PrivateDevices=yes
+PrivateMounts=yes
+PrivateTmp=yes
+DevicePolicy=closed
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self
+SystemCallFilter=~@clock @cpu-emulation @debug @module @mount @obsolete @raw-io @reboot @resources @swap
+SystemCallErrorNumber=EPERM
+KeyringMode=private
+UMask=0077
 `
 
 const timerUnit = `

@@ -240,6 +240,31 @@ agents:
 		m.run(t, "deadman install-service --remove --write --config /srv/watch.yaml; ! systemctl is-active deadman; kill -9 $(cat /run/child.pid)")
 	})
 
+	// What owns its agents is systemd, so deadman can do without nearly everything.
+	t.Run("confined", func(t *testing.T) {
+		s := m.agent(t, "confined", 8011, "", "User=nobody", "ExecStartPre=+/bin/chown -R nobody: /srv/confined")
+		m.run(t, "deadman install-service --write --confine")
+		if score := exposure(t, m); score >= 3 {
+			t.Errorf("it is exposed by %.1f", score)
+		}
+		m.until(t, "deadman status --json | grep -q '\"watched\":true'")
+		m.run(t, "grep -qx 'NoNewPrivs:.1' /proc/$(systemctl show -P MainPID deadman)/status")
+		owner := m.run(t, "stat -c '%U %a' /srv/confined/config.yaml")
+		m.write(t, "/srv/confined/config.yaml", broken)
+		s.kill(t)
+		m.until(t, "deadman history confined | grep -q 'rollback success'")
+		s.rolledBack(t)
+		if now := m.run(t, "stat -c '%U %a' /srv/confined/config.yaml"); now != owner {
+			t.Errorf("it is %s, and was %s", now, owner)
+		}
+		m.run(t, "grep -qx 'NoNewPrivs:.0' /proc/$(systemctl show -P MainPID confined)/status")
+		m.run(t, "deadman install-service --remove --write && deadman install-service --write")
+		if score := exposure(t, m); score < 9 || score > 10 {
+			t.Errorf("without confinement it is exposed by %.1f, and docs/SAFETY.md says 9.6", score)
+		}
+		m.run(t, "deadman install-service --remove --write")
+	})
+
 	for name, start := range map[string]func(){
 		"by-timer": func() {
 			m.write(t, "/etc/systemd/system/check.service", "[Service]\nType=oneshot\nExecStart=/t/deadman check by-timer\n")
@@ -314,4 +339,17 @@ func reboot(t *testing.T, m booted) {
 	s.proven(t)
 	s.check(t, 0)
 	s.said(t, "rollback", true)
+}
+
+// exposure is what systemd says of deadman's unit, from 0 to 10.
+func exposure(t *testing.T, m booted) float64 {
+	t.Helper()
+	out := m.run(t, "systemd-analyze security --no-pager deadman.service | grep 'Overall exposure level'")
+	_, text, _ := strings.Cut(out, ": ")
+	var score float64
+	if _, err := fmt.Sscan(text, &score); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	t.Logf("exposure: %.1f", score)
+	return score
 }
