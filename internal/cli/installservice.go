@@ -30,8 +30,8 @@ half put back before it starts (a reboot may come in the middle).
 
 With --confine systemd takes from deadman what it needs only to start agents
 itself: for a config whose agents all belong to systemd, Docker, runit or
-supervisord. Checks by command and validators run confined as well, and no setuid
-or setgid bit can be put back.
+supervisord. Checks by command and validators run confined as well, and no
+setuid or setgid bit can be put back.
 
 exits:
   0   printed, or installed, or removed
