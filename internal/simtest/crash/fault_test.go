@@ -51,7 +51,7 @@ func TestPlanted(t *testing.T) {
 			if err := w.save(); err != nil {
 				t.Fatal(err)
 			}
-			found, tried := w.find(t, s, regexp.MustCompile("^"+fault.Words["at"]))
+			tried, found := w.find(t, s, regexp.MustCompile("^"+fault.Words["at"]))
 			if found == nil {
 				t.Fatalf("not caught at %d points", tried)
 			}
@@ -62,11 +62,11 @@ func TestPlanted(t *testing.T) {
 }
 
 // find kills the deed before each call of those, until something is found.
-func (w *world) find(t *testing.T, s scenario, at *regexp.Regexp) (found error, tried int) {
+func (w *world) find(t *testing.T, s scenario, at *regexp.Regexp) (tried int, found error) {
 	t.Helper()
 	calls, err := w.list(s)
 	if err != nil {
-		return err, 0 // found with nobody killing it
+		return 0, err // found with nobody killing it
 	}
 	for n, call := range calls {
 		if !at.MatchString(call) {
@@ -74,10 +74,10 @@ func (w *world) find(t *testing.T, s scenario, at *regexp.Regexp) (found error, 
 		}
 		tried++
 		if _, err := w.crash(s, n+1); err != nil {
-			return err, tried
+			return tried, err
 		}
 	}
-	return nil, tried
+	return tried, nil
 }
 
 // list is the calls of a deed that is let go, in order.
