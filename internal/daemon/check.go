@@ -174,7 +174,7 @@ func (d *Daemon) Finish(ctx context.Context, name string) error {
 	defer store.Close()
 	// The plan stays where it is: the guard that takes up the recovery finds it
 	// carried out, and says so in its own record.
-	confine.Do(rulesFor(plan.Sets, d.agentDir(name), mayWrite), func() { _, err = restore.Execute(ctx, plan, store) })
+	confine.Do(rulesOf(plan, d.agentDir(name)), func() { _, err = restore.Execute(ctx, plan, store) })
 	if err != nil {
 		return fmt.Errorf("cannot finish putting back %s: %w", plan.Snapshot, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"deadman/internal/confine"
+	"deadman/internal/restore"
 	"deadman/internal/snapshot"
 )
 
@@ -16,6 +17,26 @@ import (
 // must start neither a goroutine nor a process.
 func (w *world) confined(may access, work func()) {
 	confine.Do(rulesFor(w.sets, w.dir, may), work)
+}
+
+// confinedTo does work on what plan changes.
+func (w *world) confinedTo(plan *restore.Plan, work func()) {
+	confine.Do(rulesOf(plan, w.dir), work)
+}
+
+// rulesOf is what carrying out a plan can reach. The directory above a root that
+// was gone is among it, also when a crash came after the root was made.
+func rulesOf(plan *restore.Plan, stateDir string) confine.Rules {
+	r := rulesFor(plan.Sets, stateDir, mayWrite)
+	for _, id := range plan.Roots {
+		if id.Inode != 0 || id.Real == "" {
+			continue
+		}
+		if up, err := snapshot.Locate(filepath.Dir(id.Real)); err == nil {
+			r.Write = append(r.Write, up.Real)
+		}
+	}
+	return r
 }
 
 // access is what confined work may do to the agent's config.

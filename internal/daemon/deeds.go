@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"deadman"
@@ -362,7 +363,7 @@ func (w *world) execute(ctx context.Context, plan *restore.Plan) (restore.Report
 
 // carryOut is restore.Execute, confined.
 func (w *world) carryOut(ctx context.Context, plan *restore.Plan) (report restore.Report, err error) {
-	w.confined(mayWrite, func() { report, err = restore.Execute(ctx, plan, w.store) })
+	w.confinedTo(plan, func() { report, err = restore.Execute(ctx, plan, w.store) })
 	return report, err
 }
 
@@ -389,8 +390,11 @@ func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*res
 		return saved, nil
 	}
 	if ok {
-		// What is still in the way does no harm.
-		w.confined(mayWrite, func() { _ = restore.Tidy(saved, w.store) })
+		w.confinedTo(saved, func() { err = restore.Tidy(saved, w.store) })
+		if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO) {
+			return nil, err // Nothing could be staged either, and a new plan would forget the names.
+		}
+		// Anything else that is still in the way does no harm.
 	}
 	target, err := w.store.Load(s.Pending.Snapshot)
 	if err != nil {

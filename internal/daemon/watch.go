@@ -29,9 +29,8 @@ func (d *Daemon) Watch(ctx context.Context, reload <-chan struct{}, load func() 
 		return err
 	}
 	w := &watch{d: d, ctx: ctx, warn: warn, kick: make(chan struct{}, 1), running: make(map[string]*watched)}
-	var sinks sync.WaitGroup
-	sinks.Go(func() { d.deliverAlways(ctx, w.kick, func(err error) { warn(err.Error()) }) })
-	defer sinks.Wait()
+	stopSinks := w.startSinks()
+	defer func() { stopSinks() }()
 	defer w.stopAll()
 	w.apply(ctx, d.cfg.Agents)
 	ready()
@@ -50,11 +49,22 @@ func (d *Daemon) Watch(ctx context.Context, reload <-chan struct{}, load func() 
 				continue
 			}
 			w.stopChanged(cfg.Agents)
-			d.cfg = cfg
+			// Guards that go on read state-dir, which is the same, and nothing else of it.
+			stopSinks()
+			d.cfg.Agents, d.cfg.RequestLog = cfg.Agents, cfg.RequestLog
+			stopSinks = w.startSinks()
 			w.apply(ctx, cfg.Agents)
 			warn("the config was reloaded")
 		}
 	}
+}
+
+// startSinks delivers until what it returns is called, which waits for the end.
+func (w *watch) startSinks() (stop func()) {
+	ctx, cancel := context.WithCancel(w.ctx)
+	var sinks sync.WaitGroup
+	sinks.Go(func() { w.d.deliverAlways(ctx, w.kick, func(err error) { w.warn(err.Error()) }) })
+	return func() { cancel(); sinks.Wait() }
 }
 
 // begin takes the lock of some agent and lets it go again. One that another has in

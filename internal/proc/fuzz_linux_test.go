@@ -22,7 +22,8 @@ func FuzzStat(f *testing.F) {
 		if s, err := proc.ParseStat([]byte(raw)); err != nil && strings.Contains(err.Error(), "\n") {
 			t.Fatalf("%+v, %v", s, err)
 		}
-		if pid <= 0 || state <= ' ' || state > '~' || start < 0 || start > int64(1)<<50 {
+		letter := 'A' <= state && state <= 'Z' || 'a' <= state && state <= 'z'
+		if pid <= 0 || !letter || start < 0 || start > int64(1)<<50 {
 			return
 		}
 		line := fmt.Sprintf("%d (%s) %c %d %d %d 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 %d 1 2 3\n", pid, name, state, parent, group, session, start)

@@ -72,8 +72,8 @@ func FuzzSaved(f *testing.F) {
 	f.Add(`1.0000000000000000000001`, 0, "\u00e9", "pause", ``, "a\nb")
 	l := open(f, f.TempDir())
 	f.Fuzz(func(t *testing.T, state string, version int, agent, verb, args, by string) {
-		if agent == "" || strings.ContainsRune(agent+verb, 0) || strings.ToValidUTF8(agent+verb, "") != agent+verb {
-			return // Names come from a config.
+		if agent == "" || strings.ContainsRune(agent+verb, 0) || strings.ToValidUTF8(agent+verb+args, "") != agent+verb+args {
+			return // Names come from a config, and arguments are JSON of ours.
 		}
 		was, err := l.Load(t.Context(), agent)
 		if err != nil && !errors.Is(err, record.ErrNoState) {

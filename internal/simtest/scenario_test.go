@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -225,12 +225,15 @@ func provideConfig(env *testscript.Env) error {
 // patience bounds what a script waits for; passing never takes that long.
 const patience = 30 * time.Second
 
-// freePort is one below those that the kernel gives to outgoing connections: an
-// agent that is down would lose such a port to any connection that is made
-// meanwhile, even to one that asks for this very port.
+var lastPort atomic.Int64
+
+// freePort is one that no other script gets, and hardly another test's process. It
+// is below those that the kernel gives to outgoing connections: an agent that is
+// down would lose such a port to any connection that is made meanwhile, even to one
+// that asks for this very port.
 func freePort() (int, error) {
 	for range 100 {
-		port := 10000 + rand.IntN(20000)
+		port := 10000 + (os.Getpid()*397+int(lastPort.Add(1)))%20000
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			return port, l.Close()

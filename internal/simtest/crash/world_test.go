@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -356,10 +356,13 @@ func (w *world) reset() error {
 	return nil
 }
 
-// freePort is one below those that the kernel gives to outgoing connections.
+var lastPort atomic.Int64
+
+// freePort is one that no other world gets, below those that the kernel gives to
+// outgoing connections.
 func freePort() (int, error) {
 	for range 100 {
-		port := 10000 + rand.IntN(20000)
+		port := 10000 + (os.Getpid()*397+int(lastPort.Add(1)))%20000
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			return port, l.Close()

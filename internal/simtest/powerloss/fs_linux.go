@@ -1,3 +1,7 @@
+// The library for FUSE does not build for 32 bits.
+
+//go:build amd64 || arm64
+
 package powerloss
 
 import (
