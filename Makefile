@@ -27,7 +27,7 @@ build: ## the program, bin/deadman: static, stripped, reproducible
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o bin/deadman ./cmd/deadman
 
 .PHONY: test
-test: test-deps lint test-race test-nginx test-owners test-apply test-openclaw test-systemd ## everything; installs what the tests need (Debian packages)
+test: test-deps lint test-race test-scenarios test-nginx test-owners test-apply test-openclaw test-systemd ## everything; installs what the tests need (Debian packages)
 
 .PHONY: test-deps
 test-deps: ## install the programs that the tests use
@@ -41,14 +41,18 @@ test-race: ## the Go tests with the race detector, in random order
 test-fast: ## the Go tests alone; what needs a missing program is skipped
 	$(GO) test ./...
 
+.PHONY: test-scenarios
+test-scenarios: ## the program against agents and disks that go wrong, as stories; killed at every point of a recovery
+	DEADMAN_RUN=scenarios $(GO) test -count=1 -run '^(TestScenarios|TestCrashAtEveryRecordedAction)$$' ./internal/simtest
+
 # DEADMAN_REQUIRE names the programs whose absence is a failure, not a skip.
 .PHONY: test-nginx
 test-nginx: ## the suite against a real nginx
-	DEADMAN_REQUIRE=nginx $(GO) test -count=1 -v -run 'TestScripts/nginx' ./internal/simtest
+	DEADMAN_RUN=scenarios DEADMAN_REQUIRE=nginx $(GO) test -count=1 -v -run '^TestScenarios$$/nginx' ./internal/simtest
 
 .PHONY: test-owners
 test-owners: ## the suites against real runit, supervisord, tmux and, where it can run, podman
-	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -run '^(TestScripts|TestCrashUnderAnOwner)$$/owner' ./internal/simtest
+	DEADMAN_RUN=scenarios DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -run '^(TestScenarios|TestCrashUnderAnOwner)$$/owner' ./internal/simtest
 	DEADMAN_REQUIRE=tmux $(GO) test -count=1 -v -run '^TestPanes$$' ./internal/rival
 	DEADMAN_REQUIRE="runit supervisord tmux" $(GO) test -count=1 -v -run '^Test(Owners|Runit|Supervisord|Tmux|Docker|Launchd)' ./internal/supervisor
 

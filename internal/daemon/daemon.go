@@ -35,6 +35,9 @@ type Options struct {
 	RuntimeDir string
 	// By names the person or program that speaks, for the record.
 	By string
+	// Machine is the directory that holds the machine on which Doctor looks for
+	// rivals; "" is "/".
+	Machine string
 }
 
 // Open returns the program on cfg.

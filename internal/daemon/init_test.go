@@ -54,7 +54,7 @@ func (m *machine) parse(text []byte) config.Agent {
 		m.t.Fatalf("%d agents\n%s", len(cfg.Agents), text)
 	}
 	m.cfg = cfg
-	m.d = daemon.Open(cfg, daemon.Options{RuntimeDir: m.path("run"), By: "a test"})
+	m.d = daemon.Open(cfg, daemon.Options{RuntimeDir: m.path("run"), By: "a test", Machine: m.path("machine")})
 	m.t.Cleanup(func() { m.d.Close() })
 	return cfg.Agents[0]
 }

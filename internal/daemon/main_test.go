@@ -95,7 +95,7 @@ func (m *machine) open(text string) {
 		m.t.Fatalf("%v\n%s", problems, text)
 	}
 	m.text, m.cfg = text, cfg
-	m.d = daemon.Open(cfg, daemon.Options{RuntimeDir: filepath.Join(m.dir, "run"), By: "a test"})
+	m.d = daemon.Open(cfg, daemon.Options{RuntimeDir: filepath.Join(m.dir, "run"), By: "a test", Machine: m.path("machine")})
 	m.t.Cleanup(func() { m.d.Close() })
 }
 

@@ -209,7 +209,7 @@ func (x *examination) rivals() {
 	if len(x.d.cfg.Agents) == 0 {
 		return
 	}
-	found, err := rival.Find(x.d.host("/"), contested(x.d.cfg.Agents))
+	found, err := rival.Find(x.d.host(x.d.opts.Machine), contested(x.d.cfg.Agents))
 	if err != nil {
 		x.warn(subject, err.Error(), "`deadman rivals` looks again")
 		return

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -15,9 +14,7 @@ import (
 // the checks that follow bring the trial to its end, without whoever asked for it:
 // the new set is the known good, or, killed before anything was said, the old one is.
 func TestCrashInApply(t *testing.T) {
-	if !slices.Contains(strings.Fields(os.Getenv("DEADMAN_RUN")), "apply") {
-		t.Skip("`make test-apply` runs it")
-	}
+	asked(t, "apply")
 	w := newCrashWorld(t)
 	t.Cleanup(w.kill) // The agent that this test has started itself, too.
 	pidFile := filepath.Join(w.dir, "agent.pid")

@@ -26,9 +26,7 @@ const crashPointsMin = 20
 // run finishes it: the config is whole, the agent is up by one process, and the
 // log holds together.
 func TestCrashAtEveryRecordedAction(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a binary of its own")
-	}
+	asked(t, "scenarios")
 	t.Parallel()
 	w := newCrashWorld(t)
 	w.begin(t, fmt.Sprintf(`

@@ -72,9 +72,25 @@ func TestMain(m *testing.M) {
 //	oldest AGENT             set $SNAPSHOT to the id of the oldest snapshot
 //	descriptors PIDFILE      that process has no descriptor of anybody else's
 //	status N CMD...          the command exits with this status
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+// TestScenarios runs those that take longer, testdata/scenario/*.txt.
+func TestScenarios(t *testing.T) {
+	asked(t, "scenarios")
+	runScripts(t, "testdata/scenario")
+}
+
+// asked skips unless DEADMAN_RUN has this word, as in `make test-WORD`.
+func asked(t *testing.T, word string) {
+	t.Helper()
+	if !slices.Contains(strings.Fields(os.Getenv("DEADMAN_RUN")), word) {
+		t.Skipf("`make test-%s` runs it", word)
+	}
+}
+
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			port, err := freePort()
 			if err != nil {
