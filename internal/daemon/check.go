@@ -54,18 +54,24 @@ func (d *Daemon) checkOne(ctx context.Context, a config.Agent, wait time.Duratio
 // roundOne makes one round on one agent; ours says that it was this process that
 // made it.
 func (d *Daemon) roundOne(ctx context.Context, a config.Agent, m *messenger, wait time.Duration) (r api.Agent, ours bool) {
-	l, err := acquire(ctx, d.agentDir(a.Name), a.Name, false, wait)
-	var busy *BusyError
-	if errors.As(err, &busy) {
-		if readActor(d.agentDir(a.Name)).Watch {
-			return d.ask(ctx, a, "check", Arg{}, max(wait, askTime)), false
+	l, said, err := d.reach(ctx, a, "check", Arg{}, wait)
+	if said != nil {
+		r := said.Agent
+		if said.Error != "" {
+			r.Name = a.Name
+			find(&r, &saidError{said.Error, said.Hint})
+			if r.Exit == api.ExitOK {
+				r.Exit = api.ExitFailed
+			}
 		}
-		r := broken(a, busy)
-		r.Exit = api.ExitBusy
 		return r, false
 	}
 	if err != nil {
-		return broken(a, err), false
+		r := broken(a, err)
+		if errors.As(err, new(*BusyError)) {
+			r.Exit = api.ExitBusy
+		}
+		return r, false
 	}
 	defer l.release()
 	k, err := d.newKeeper(ctx, a.Name)

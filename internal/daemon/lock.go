@@ -38,6 +38,8 @@ type BusyError struct {
 	PID   int
 	// Foreground: it was met by a Run, which does not wait.
 	Foreground bool
+	// Watch: it is a watch, which lets go of nothing and can be asked.
+	Watch bool
 	// Silent: it is a watch, and did not answer.
 	Silent bool
 }
@@ -64,7 +66,8 @@ func (e *BusyError) Hint() string {
 }
 
 // acquire takes the lock of the agent in dir, waiting at most wait for it. When
-// another holds it the error is a *BusyError.
+// another holds it the error is a *BusyError. Nobody but another watch waits for a
+// watch: it would be in vain, and it can be asked at once.
 func acquire(ctx context.Context, dir, agent string, watch bool, wait time.Duration) (*lock, error) {
 	if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %v", agent, err)
@@ -79,8 +82,9 @@ func acquire(ctx context.Context, dir, agent string, watch bool, wait time.Durat
 		if ok {
 			break
 		}
-		if !time.Now().Before(deadline) || ctx.Err() != nil {
-			return nil, &BusyError{Agent: agent, PID: readActor(dir).Process.PID}
+		holder := readActor(dir)
+		if holder.Watch && !watch || !time.Now().Before(deadline) || ctx.Err() != nil {
+			return nil, &BusyError{Agent: agent, PID: holder.Process.PID, Watch: holder.Watch}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -67,23 +67,17 @@ func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time
 // out by this process.
 func (d *Daemon) tell(ctx context.Context, a config.Agent, m *messenger, verb string, arg Arg, wait time.Duration) (r api.Agent, ours bool, err error) {
 	name := a.Name
-	l, err := acquire(ctx, d.agentDir(name), name, false, wait)
-	var busy *BusyError
-	if errors.As(err, &busy) {
-		if !readActor(d.agentDir(name)).Watch {
-			return api.Agent{}, false, busy
-		}
-		answer := d.askRaw(ctx, a, verb, arg, max(wait, askTime))
-		if answer.busy != nil {
-			return answer.Agent, false, answer.busy
-		}
+	l, said, err := d.reach(ctx, a, verb, arg, wait)
+	if said != nil {
 		switch {
-		case answer.Refused != 0:
-			return answer.Agent, false, &RefusedError{saidError{answer.Error, answer.Hint}, answer.Refused}
-		case answer.Error != "":
-			return answer.Agent, false, &saidError{answer.Error, answer.Hint}
+		case said.busy != nil:
+			err = said.busy
+		case said.Refused != 0:
+			err = &RefusedError{saidError{said.Error, said.Hint}, said.Refused}
+		case said.Error != "":
+			err = &saidError{said.Error, said.Hint}
 		}
-		return answer.Agent, false, nil
+		return said.Agent, false, err
 	}
 	if err != nil {
 		return api.Agent{}, false, err
@@ -245,30 +239,34 @@ type answer struct {
 
 	// busy: there was none.
 	busy *BusyError
+	// gone: the watch has ended, and has not taken the word up.
+	gone bool
 }
 
-// ask has a live watch do something, and returns how the agent stands then.
-func (d *Daemon) ask(ctx context.Context, a config.Agent, verb string, arg Arg, wait time.Duration) api.Agent {
-	said := d.askRaw(ctx, a, verb, arg, wait)
-	if said.Error != "" {
-		said.Agent.Name = a.Name
-		said.Agent.Findings = append(said.Agent.Findings, said.Error)
-		if said.Hint != "" {
-			said.Agent.Hints = append(said.Agent.Hints, said.Hint)
+// reach takes the lock of an agent, waiting at most wait for it, so that something
+// can be done here; or has the live watch that guards it do it, and returns what
+// that said.
+func (d *Daemon) reach(ctx context.Context, a config.Agent, verb string, arg Arg, wait time.Duration) (*lock, *answer, error) {
+	for {
+		l, err := acquire(ctx, d.agentDir(a.Name), a.Name, false, wait)
+		var busy *BusyError
+		if !errors.As(err, &busy) || !busy.Watch {
+			return l, nil, err
 		}
-		if said.Agent.Exit == api.ExitOK {
-			said.Agent.Exit = api.ExitFailed
+		said := d.ask(ctx, a, verb, arg, max(wait, askTime))
+		if !said.gone {
+			return nil, &said, nil
 		}
+		wait = max(wait, time.Second) // It is about to let go of the lock.
 	}
-	return said.Agent
 }
 
 // askPoll is how often an answer is looked for.
 const askPoll = 20 * time.Millisecond
 
-// askRaw posts to the inbox and waits for the answer. A word that was not taken
-// up in time is withdrawn, so that nobody obeys it hours later.
-func (d *Daemon) askRaw(ctx context.Context, a config.Agent, verb string, arg Arg, wait time.Duration) answer {
+// ask posts to the inbox of a live watch and waits for the answer. A word that was not
+// taken up in time is withdrawn, so that nobody obeys it hours later.
+func (d *Daemon) ask(ctx context.Context, a config.Agent, verb string, arg Arg, wait time.Duration) answer {
 	log, err := d.journal.Log()
 	if err != nil {
 		return answer{Error: err.Error()}
@@ -302,7 +300,10 @@ func (d *Daemon) askRaw(ctx context.Context, a config.Agent, verb string, arg Ar
 			if err != nil {
 				return answer{Error: err.Error()}
 			}
-			if untaken && watch.Watch && ctx.Err() == nil {
+			if untaken && !watch.Watch && ctx.Err() == nil {
+				return answer{gone: true}
+			}
+			if untaken && ctx.Err() == nil {
 				busy := &BusyError{Agent: a.Name, PID: watch.Process.PID, Silent: true}
 				return answer{Agent: api.Agent{Exit: api.ExitBusy, Watched: true}, Error: busy.Error(), Hint: busy.Hint(), busy: busy}
 			}
