@@ -75,16 +75,15 @@ func (f *fleet) seed(t *testing.T, h host) {
 	h.write(t, "/usr/sbin/sendmail", "#!/bin/sh\ncat >> /var/mail-of-cron\n", 0o755)
 	h.write(t, "/var/mail-of-cron", "", 0o600)
 	h.write(t, "/var/spool/cron/crontabs/root", jobs(t), 0o600)
-	if !f.knows("rivals") {
-		// Nobody moves them aside.
-	} else if h.name == "vps2" {
+	if h.name == "vps2" {
 		h.write(t, "/var/spool/cron/crontabs/root", jobs(t)+switchLine, 0o600)
 		h.write(t, "/root/scripts/deadman_switch.sh", switchScript, 0o755)
 	} else {
 		h.write(t, "/etc/cron.d/hermes-switch", switchFile, 0o644)
-		h.write(t, "/etc/systemd/system/hermes-watchdog.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'systemctl is-active -q hermes-allegro || systemctl restart hermes-allegro.service'\n", 0o644)
-		h.write(t, "/etc/systemd/system/hermes-watchdog.timer", "[Timer]\nOnBootSec=10min\nOnUnitActiveSec=10min\n[Install]\nWantedBy=timers.target\n", 0o644)
-		h.write(t, "/etc/cron.d/hermes-report", "0 7 * * * root systemctl status hermes-bezalel | mail -s report root\n", 0o644)
+		h.write(t, "/etc/systemd/system/hermes-watchdog.service", watchdogService, 0o644)
+		h.write(t, "/etc/systemd/system/hermes-watchdog.timer", watchdogTimer, 0o644)
+		h.enable(t, "timers.target", "hermes-watchdog.timer")
+		h.write(t, "/etc/cron.d/hermes-report", reportFile, 0o644)
 	}
 	for _, name := range []string{"allegro", "bezalel", "ezra", "door"} {
 		if a := f.agent(name); a.host.name == h.name {
@@ -107,7 +106,14 @@ else
 	systemctl restart hermes-ezra.service
 fi
 `
-	switchFile = "*/7 * * * * root systemctl is-active -q hermes-bezalel.service || systemctl restart hermes-bezalel.service\n"
+	switchJob       = "*/7 * * * * root systemctl is-active -q hermes-bezalel.service || systemctl restart hermes-bezalel.service\n"
+	switchFile      = "MAILTO=\"\"\n" + switchJob
+	watchdogService = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'systemctl is-active -q hermes-allegro || systemctl restart hermes-allegro.service'\n"
+	watchdogTimer   = "[Timer]\nOnBootSec=10min\nOnUnitActiveSec=10min\n[Install]\nWantedBy=timers.target\n"
+	// reportFile is beside them, and only tells.
+	reportFile = "0 7 * * * root systemctl status hermes-bezalel | mail -s report root\n"
+	// aside is before each line that was moved aside.
+	aside = "# disabled by deadman rivals: "
 )
 
 // jobs are the 25 of other people.
@@ -139,11 +145,17 @@ func (a agent) seed(t *testing.T, config string) {
 	}
 	name := "hermes-" + a.name + ".service"
 	a.write(t, "/etc/systemd/system/"+name, strings.ReplaceAll(unit, "NAME", a.name), 0o644)
-	wants := filepath.Join(a.Root, "etc/systemd/system/multi-user.target.wants")
+	a.enable(t, "multi-user.target", name)
+}
+
+// enable has a target start a unit of /etc/systemd/system, before the host is booted.
+func (h host) enable(t *testing.T, target, unit string) {
+	t.Helper()
+	wants := filepath.Join(h.Root, "etc/systemd/system", target+".wants")
 	if err := os.MkdirAll(wants, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("/etc/systemd/system/"+name, filepath.Join(wants, name)); err != nil {
+	if err := os.Symlink("/etc/systemd/system/"+unit, filepath.Join(wants, unit)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -141,12 +141,6 @@ func (f *fleet) programs(t *testing.T) {
 	}
 }
 
-// knows reports whether this deadman has a command yet.
-func (f *fleet) knows(command string) bool {
-	help, err := exec.Command(filepath.Join(f.dir, "bin/deadman"), "--help").Output()
-	return err == nil && strings.Contains(string(help), "\n  "+command+" ")
-}
-
 // keys makes the controller's key.
 func (f *fleet) keys(t *testing.T) {
 	t.Helper()
@@ -245,9 +239,6 @@ func (f *fleet) start(t *testing.T, words ...string) func() (outcome, error) {
 		"netns", "exec", f.net + "c", "ansible-playbook", "-i", filepath.Join(f.dir, "collections/ansible_collections/deadman/fleet/examples/fleet/hosts.yml"),
 		"-i", filepath.Join(f.dir, "hosts.ini"), "-e", "@" + filepath.Join(f.dir, "short.json"), "-e", "deadman_hosts=wizards", book,
 	}, words...)
-	if !f.knows("rivals") {
-		argv = append(argv, "-e", "deadman_rivals=ignore")
-	}
 	began := time.Now()
 	cmd := exec.Command("ip", argv...)
 	cmd.Env, cmd.Dir = f.environ(), f.dir

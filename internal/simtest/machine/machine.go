@@ -103,7 +103,7 @@ func (m *Machine) Try(command string) (output string, status int) {
 	cmd := exec.Command("nsenter", "--target", strconv.Itoa(m.Leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
 		"--", "/bin/bash", "-c", command)
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin:/t", "HOME=/root", "DEADMAN_REQUIRE=systemd"}
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/t", "HOME=/root", "DEADMAN_REQUIRE=systemd"}
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return string(out), exit.ExitCode()
