@@ -114,6 +114,10 @@ crash-faults: ## do the judges of crash and faults find what is planted?
 attack-faults: ## each protection against that is taken away, one at a time, and must be missed
 	DEADMAN_RUN=attack $(GO) test -count=1 -timeout 6h -v -run '^TestFaults$$' ./internal/simtest/attack
 
+# A day and more: crash points, failing disks and the hostile agent in full.
+.PHONY: soak
+soak: sim crash crash-faults faults test-apply powerloss attack attack-faults fuzz secrets ## all of docs/SAFETY.md at full length
+
 .PHONY: replay
 replay: ## real incidents, replayed against deadman by watch and by check (INCIDENTS=regexp)
 	DEADMAN_RUN=replay $(GO) test -count=1 -parallel 12 -run 'Test(Replay|Nothing)/$(INCIDENTS)' ./internal/simtest/incidents
