@@ -84,7 +84,8 @@ func (m booted) until(t *testing.T, command string) {
 	t.Helper()
 	if !machine.Wait(func() bool { _, status := m.Try(command); return status == 0 }) {
 		out, status := m.Try(command)
-		t.Fatalf("never: %s: status %d\n%s", command, status, out)
+		journal, _ := m.Try("journalctl -n 20 --no-pager")
+		t.Fatalf("never: %s: status %d\n%s\n%s", command, status, out, journal)
 	}
 }
 

@@ -242,7 +242,7 @@ agents:
 
 	// What owns its agents is systemd, so deadman can do without nearly everything.
 	t.Run("confined", func(t *testing.T) {
-		s := m.agent(t, "confined", 8011, "", "User=nobody", "ExecStartPre=+/bin/chown -R nobody: /srv/confined")
+		s := m.agent(t, "confined", 8011, "/t/agent -config /srv/confined/config.yaml", "User=nobody", "ExecStartPre=+/bin/chown -R nobody: /srv/confined")
 		m.run(t, "deadman install-service --write --confine")
 		if score := exposure(t, m); score >= 3 {
 			t.Errorf("it is exposed by %.1f", score)
