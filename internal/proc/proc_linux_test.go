@@ -70,6 +70,25 @@ func mustExe(t *testing.T) string {
 	return exe
 }
 
+// TestCarriesFromTheStart: whoever has started a process is told so before the kernel
+// has laid out its environment.
+func TestCarriesFromTheStart(t *testing.T) {
+	t.Parallel()
+	for n := range 200 {
+		cmd := exec.Command("sleep", "60")
+		cmd.Env = []string{"MARK=here"}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := proc.Carries(cmd.Process.Pid, "MARK=here")
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if !got || err != nil {
+			t.Fatalf("start %d: %v %v", n, got, err)
+		}
+	}
+}
+
 func TestNameOfParentheses(t *testing.T) {
 	t.Parallel()
 	cmd, _, _ := play(t, "named", true)

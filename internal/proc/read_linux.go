@@ -185,17 +185,39 @@ func Argv(pid int) ([]string, error) {
 // their parent, which makes it the mark of a family. A program that writes over
 // its environment loses it: false is not proof.
 func Carries(pid int, entry string) (bool, error) {
-	b, err := readFile(pid, "environ")
+	b, err := environ(pid)
 	if err != nil {
 		return false, err
 	}
 	return bytes.Contains(append([]byte{0}, b...), []byte("\x00"+entry+"\x00")), nil
 }
 
+// environ is the environment that a process was started with. In the middle of an
+// exec there is neither that nor an argument list for a moment, which is long on a
+// busy machine: then it is waited for. Only once there are arguments is an empty
+// environment believed.
+func environ(pid int) ([]byte, error) {
+	laidOut := false
+	for range 100 {
+		b, err := readFile(pid, "environ")
+		if err != nil || len(b) > 0 || laidOut {
+			return b, err
+		}
+		// A thread of the kernel has no program, and what is dead neither.
+		argv, err := readFile(pid, "cmdline")
+		if _, eerr := Exe(pid); err != nil || eerr != nil {
+			return nil, err
+		}
+		laidOut = len(argv) > 0
+		time.Sleep(time.Millisecond)
+	}
+	return nil, nil
+}
+
 // Variable is a variable of the environment that a process was started with, ""
 // if there is none. What Carries says of programs that write over it holds here.
 func Variable(pid int, name string) (string, error) {
-	b, err := readFile(pid, "environ")
+	b, err := environ(pid)
 	if err != nil {
 		return "", err
 	}

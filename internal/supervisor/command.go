@@ -209,6 +209,7 @@ func (c *Command) appear(ctx context.Context, cmd *exec.Cmd, leader deadman.Proc
 	deadline := time.NewTimer(c.StartTimeout)
 	defer deadline.Stop()
 	f := newFamily(Known{Attempt: c.Known.Attempt}, leader)
+	late := false
 	for pace := paceFirst; ; pace = min(2*pace, paceLast) {
 		over := done(ended)
 		seen := c.identify()
@@ -224,20 +225,22 @@ func (c *Command) appear(ctx context.Context, cmd *exec.Cmd, leader deadman.Proc
 		if over && len(left) == 0 && exitOf(cmd) != "exit 0" {
 			return deadman.Process{}, nil
 		}
+		switch {
+		case !late:
+		case seen.Presence == deadman.Running:
+			return seen.Process, nil
+		case len(left) > 0:
+			return proc.Roots(left)[0].Process, nil
+		case over:
+			return deadman.Process{}, nil
+		}
 		select {
 		case <-ctx.Done():
 			return deadman.Process{}, fmt.Errorf("cannot wait for the start: %w", ctx.Err())
 		case <-time.After(pace):
-			continue
 		case <-deadline.C:
+			late = true // What has appeared meanwhile is seen by another look.
 		}
-		if seen.Presence == deadman.Running {
-			return seen.Process, nil
-		}
-		if len(left) == 0 {
-			return deadman.Process{}, nil
-		}
-		return proc.Roots(left)[0].Process, nil
 	}
 }
 

@@ -391,3 +391,19 @@ func TestStopCommand(t *testing.T) {
 		})
 	}
 }
+
+// TestAgentThatAppearsLate: whenever the time is up, an agent that lives is returned:
+// what was seen before the last wait is no longer true after it.
+func TestAgentThatAppearsLate(t *testing.T) {
+	t.Parallel()
+	for timeout := time.Millisecond; timeout <= 40*time.Millisecond; timeout += 8 * time.Millisecond {
+		c := &supervisor.Command{PIDFile: t.TempDir() + "/pid", StartTimeout: timeout, KillDelay: time.Second}
+		c.StartArgv = []string{self(t), "agent", "-daemonize", "-pid-file", c.PIDFile}
+		if p, err := c.Start(t.Context(), fmt.Sprintf("attempt-%v", timeout)); err != nil || p.IsZero() {
+			t.Errorf("after %v: %v", timeout, err)
+		}
+		if _, err := c.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}

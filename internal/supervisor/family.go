@@ -32,7 +32,20 @@ func newFamily(known Known, main ...deadman.Process) *family {
 //
 // Deadman itself is never among them, even where the agent started it, nor is
 // what descends from it, unless it is the agent's in its own right.
-func (f *family) look() ([]proc.Stat, error) {
+//
+// Processes are read one after the other: one that goes on in a child and ends
+// before it is read is missed, and so is the child. That a daemon does twice at
+// most, so that nobody is left is believed at the third look.
+func (f *family) look() (members []proc.Stat, err error) {
+	for range 3 {
+		if members, err = f.lookOnce(); err != nil || len(members) > 0 {
+			break
+		}
+	}
+	return members, err
+}
+
+func (f *family) lookOnce() ([]proc.Stat, error) {
 	table, err := proc.Scan()
 	if err != nil {
 		return nil, err

@@ -244,6 +244,7 @@ func (o *Owned) Start(ctx context.Context, attempt string) (deadman.Process, err
 func (o *Owned) appear(ctx context.Context, before string) (deadman.Process, error) {
 	deadline := time.NewTimer(o.StartTimeout)
 	defer deadline.Stop()
+	late := false
 	for pace := paceFirst; ; pace = min(2*pace, paceLast) {
 		seen, err := o.Inspect(ctx)
 		switch {
@@ -254,12 +255,14 @@ func (o *Owned) appear(ctx context.Context, before string) (deadman.Process, err
 			return seen.Process, nil
 		case seen.Presence == deadman.Gone && !sameLife(seen.life, before):
 			return deadman.Process{}, &StartError{Why: "the agent ended at once", Exit: seen.Exit}
+		case late:
+			return deadman.Process{}, &StartError{Why: strings.TrimSuffix("the agent did not appear: "+seen.Detail, ": ")}
 		}
 		select {
 		case <-ctx.Done():
 			return deadman.Process{}, fmt.Errorf("cannot wait for the start: %w", ctx.Err())
 		case <-deadline.C:
-			return deadman.Process{}, &StartError{Why: strings.TrimSuffix("the agent did not appear: "+seen.Detail, ": ")}
+			late = true // It may have appeared meanwhile.
 		case <-time.After(pace):
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -61,28 +62,49 @@ func Main() {
 		daemonize()
 	}
 	if err := run(k); err != nil {
-		fmt.Fprintln(os.Stderr, "agent:", err)
-		os.Exit(1)
+		fail(err)
 	}
 	os.Exit(0)
 }
 
-// daemonize starts the same agent in a session of its own and leaves.
+// daemonize starts the same agent in a session of its own, and leaves when that
+// serves, or is slow about it. It fails if that has ended.
 func daemonize() {
 	self, err := os.Executable()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "agent:", err)
-		os.Exit(1)
+		fail(err)
+	}
+	begun, tell, err := os.Pipe()
+	if err != nil {
+		fail(err)
 	}
 	cmd := exec.Command(self, os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), "AGENT_DAEMON=1")
+	cmd.ExtraFiles = []*os.File{tell}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "agent:", err)
-		os.Exit(1)
+		fail(err)
+	}
+	tell.Close()
+	if _, err := begun.Read(make([]byte, 1)); err != nil {
+		fail(errors.New("the daemon has ended at once"))
 	}
 	os.Exit(0)
+}
+
+// begun tells whoever has made a daemon of us, once, that he may leave.
+var begun = sync.OnceFunc(func() {
+	if os.Getenv("AGENT_DAEMON") != "" {
+		tell := os.NewFile(3, "whoever started us")
+		_, _ = tell.Write([]byte{'.'})
+		_ = tell.Close()
+	}
+})
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "agent:", err)
+	os.Exit(1)
 }
 
 func run(k knobs) error {
@@ -114,7 +136,10 @@ func run(k knobs) error {
 			return err
 		}
 	}
-	time.Sleep(k.slow)
+	if k.slow > 0 {
+		begun()
+		time.Sleep(k.slow)
+	}
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return err
@@ -127,6 +152,7 @@ func run(k knobs) error {
 	if k.deaf {
 		signal.Ignore(syscall.SIGTERM)
 	}
+	begun()
 	if k.hoard != "" {
 		go hoard(k.hoard)
 	}
