@@ -177,7 +177,7 @@ func (m *machine) unlaunched(target Live, reason deadman.Reason) bool {
 	if m.Trial.Incident != inc.ID || !inc.Open() {
 		return false
 	}
-	applied := target.Identity == m.Trial.Config.Identity
+	applied := m.OnTrial() && target.Identity == m.Trial.Config.Identity
 	if !m.Trial.Idle && !m.Trial.Reload {
 		switch {
 		case applied:

@@ -137,7 +137,7 @@ func (w *World) begin() *run {
 		w.proc.loaded = -1
 	}
 	w.proc.runs = w.proc.loaded
-	w.stopped = false
+	w.stopped, w.ledger.trial.idle = false, false
 	w.pass(50 * time.Millisecond)
 	return w.proc
 }
@@ -155,9 +155,8 @@ func (w *World) reboot(jump time.Duration, init bool) {
 	w.now, w.offset = w.wall().Add(jump), 0
 	w.booted = w.now
 	w.ledger.starts = nil
-	w.ledger.kept = false
-	w.ledger.onTarget = ""        // The machine went down over it, and that ended it.
-	w.ledger.trial.placed = false // Somebody may write before it is put in place once more.
+	w.ledger.kept, w.ledger.trial.idle = false, false
+	w.ledger.onTarget = "" // The machine went down over it, and that ended it.
 	if armed := &w.ledger.armed; armed.until.After(w.now.Add(armed.span)) {
 		armed.until = w.now.Add(armed.span) // No more than the full length, whatever the clock says.
 	}
@@ -266,6 +265,9 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 			if v := w.stockOf(w.state.Incident.Chose.Snapshot); v >= 0 && w.state.OnTrial() && !w.state.Incident.Obeyed {
 				o.Composed = &lifecycle.Live{Config: w.config(v), Valid: w.versions[v].valid, Bad: w.bad[w.versions[v].identity]}
 				o.Composed.Snapshot = snapshot(v)
+				if w.noise && w.source.Int(0, 9) == 9 {
+					o.Composed.Valid = deadman.Unhealthy // They do not go together.
+				}
 			}
 		}
 		if o.OK && w.half == 0 {
@@ -318,8 +320,8 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 		switch {
 		case w.proc != nil && !resumed:
 			o.Appeared, o.OK = w.proc.id, false
-		case w.proc != nil:
-			o.Process = w.proc.id
+		case w.proc != nil: // Not every supervisor can tell whose start it was.
+			o.Process, o.Resumed = w.proc.id, true
 		case resumed && w.live().Identity != w.state.Incident.Target.Identity:
 			o.OK, o.Changed, o.Live = false, true, w.live()
 		case o.OK:
