@@ -37,7 +37,7 @@ type ledger struct {
 	open             []string        // failed, and the next Keep says whether it counts
 	words            bool            // a person asked for more than a pause
 	armed            armed
-	late             bool // the last word came when the time to confirm was over
+	late             bool // the last word to start came when the time to confirm was over
 	trial            trial
 }
 
@@ -183,7 +183,6 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 	if ev.Word != nil && !before.Pending.Deed() {
 		idle := l.left && w.stopped || before.Hold.Verb == lifecycle.StopNow
 		l.left, l.trial.idle = false, false
-		l.late = l.armed.v >= 0 && !w.now.Before(l.armed.until)
 		switch ev.Word.Verb {
 		case lifecycle.Pause, lifecycle.Resume:
 		case lifecycle.Arm:
@@ -197,6 +196,7 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		case lifecycle.Accept:
 			l.reset()
 		default:
+			l.late = l.armed.v >= 0 && !w.now.Before(l.armed.until)
 			l.words = true
 			l.reset()
 		}
@@ -252,7 +252,9 @@ func (w *World) heard(before lifecycle.State, o *lifecycle.Outcome) {
 	}
 	switch o.Kind {
 	case lifecycle.DoKeep:
-		l.beside = !o.Appeared.IsZero()
+		if l.beside = !o.Appeared.IsZero(); l.beside {
+			l.startedOn = o.Live.Identity
+		}
 		l.trial.unfit = o.Composed != nil && o.Composed.Valid == deadman.Unhealthy
 		if t := &l.trial; t.v >= 0 && !t.placed && o.OK && w.half == 0 && (t.before < 0 || w.versions[w.disk].identity != w.versions[t.v].identity) {
 			t.before = w.disk
