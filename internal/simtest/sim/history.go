@@ -440,8 +440,8 @@ func (w *World) calm() {
 	}
 	targets := w.targets()
 	// What was never live has one turn in an incident, before all that has failed is
-	// tried again.
-	if v := w.canonical; v >= 0 && len(targets) == 0 {
+	// tried again; after that nobody looks for it.
+	if v := w.canonical; v >= 0 && len(targets) == 0 && (v == w.asked || !w.state.Incident.Exhausted) {
 		is := w.versions[v]
 		other := slices.ContainsFunc(w.state.Incident.Rungs, func(r lifecycle.Rung) bool { return r.Origin == lifecycle.FromCanonical && r.Identity != is.identity })
 		if is.starts && is.valid != deadman.Unhealthy && !is.held && !w.bad[is.identity] && !other && !slices.Contains(w.state.Barred, is.identity) {

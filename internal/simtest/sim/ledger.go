@@ -108,6 +108,9 @@ func (w *World) Save(_ context.Context, step guard.Step) error {
 func (w *World) audited(step guard.Step) {
 	w.Steps++
 	w.covered(step)
+	if armed := &w.ledger.armed; armed.until.After(step.Now.Add(armed.span)) {
+		armed.until = step.Now.Add(armed.span) // No more than the full length, from the first look after a reboot.
+	}
 	if w.Deep && !reflect.DeepEqual(step.Before, w.state) {
 		w.must(fmt.Errorf("a step does not begin where the one before has ended"))
 	}
@@ -194,6 +197,7 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 			l.reset()
 			l.trial = trial{v: w.stockOf(ev.Word.Config.Snapshot), before: -1, idle: idle, reload: ev.Word.Reload}
 		case lifecycle.Accept:
+			l.put = ""
 			l.reset()
 		default:
 			l.late = l.armed.v >= 0 && !w.now.Before(l.armed.until)
@@ -256,7 +260,9 @@ func (w *World) heard(before lifecycle.State, o *lifecycle.Outcome) {
 			l.startedOn = o.Live.Identity
 		}
 		l.trial.unfit = o.Composed != nil && o.Composed.Valid == deadman.Unhealthy
-		if t := &l.trial; t.v >= 0 && !t.placed && o.OK && w.half == 0 && (t.before < 0 || w.versions[w.disk].identity != w.versions[t.v].identity) {
+		// What is written over half a set is no version that anybody wrote.
+		whole := w.half == 0 && !w.state.Incident.Half
+		if t := &l.trial; t.v >= 0 && !t.placed && o.OK && whole && (t.before < 0 || w.versions[w.disk].identity != w.versions[t.v].identity) {
 			t.before = w.disk
 		}
 		l.trial.excused = l.trial.excused || len(o.Causes) > 0 || !o.OK || o.Partly
@@ -268,6 +274,9 @@ func (w *World) heard(before lifecycle.State, o *lifecycle.Outcome) {
 		l.trial.placed = true
 	case lifecycle.DoRestore:
 		l.trial.placed = l.trial.placed || o.OK && l.trial.boot == w.boot
+		if !o.OK {
+			l.put = ""
+		}
 		v := w.stockOf(before.Pending.Snapshot)
 		if !o.OK && !o.Changed && !o.Partly && v >= 0 {
 			l.unplaced[w.versions[v].identity] = true
@@ -297,6 +306,9 @@ func (w *World) auditAction(a lifecycle.Action) error {
 			return fmt.Errorf("after %d unhealthy rounds, the threshold is %d", l.sick, w.policy.Threshold)
 		}
 	case lifecycle.Alert:
+		if t := &l.trial; a.Reason == deadman.TrialFailed && t.v >= 0 && l.keptLive.Identity != w.versions[t.v].identity {
+			t.excused = true // Somebody has written since.
+		}
 		if a.Reason == deadman.ArmExpired {
 			if l.armed.v < 0 {
 				return fmt.Errorf("of what is not armed any more")

@@ -60,6 +60,7 @@ type World struct {
 	// canonical and safe are the versions that source control and the minimal
 	// config make: -1 if they cannot be had.
 	canonical, safe int
+	asked           int // what was canonical when it was looked for last
 	bad             map[string]bool
 	cured           map[string]int
 	proofs          map[int][]string
@@ -157,9 +158,6 @@ func (w *World) reboot(jump time.Duration, init bool) {
 	w.ledger.starts = nil
 	w.ledger.kept, w.ledger.trial.idle = false, false
 	w.ledger.onTarget = "" // The machine went down over it, and that ended it.
-	if armed := &w.ledger.armed; armed.until.After(w.now.Add(armed.span)) {
-		armed.until = w.now.Add(armed.span) // No more than the full length, whatever the clock says.
-	}
 	w.pass(time.Second)
 	if init {
 		w.begin()
@@ -253,6 +251,10 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 		if p.Kind == lifecycle.DoKeep {
 			o.Causes, o.Shelf = w.causes(), w.targets()
 			if lifecycle.Spent(w.policy, w.state, o) {
+				if w.noise && flip(w.source) {
+					w.canonical = w.source.Int(-1, len(w.versions)-1) // Somebody pushes meanwhile.
+				}
+				w.asked = w.canonical
 				o.Shelf = append(o.Shelf, w.elsewhere(lifecycle.FromCanonical, w.canonical), w.elsewhere(lifecycle.FromSafe, w.safe))
 			}
 			w.ledger.shelf = o.Shelf
