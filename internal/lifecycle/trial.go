@@ -138,7 +138,7 @@ func (m *machine) beforeTrial(live Live, fix bool) (Live, bool) {
 		return Live{}, false
 	}
 	back := m.Trial.Was
-	ok := back.Snapshot != "" && back.Valid != deadman.Unhealthy && back.Identity != live.Identity &&
+	ok := back.Snapshot != "" && back.Valid != deadman.Unhealthy && back.Identity != live.Identity && back.Identity != m.Trial.Config.Identity &&
 		!slices.Contains(inc.Tried, back.Identity) && inc.failures(back.Identity) < launchesPerConfig
 	return back, ok
 }

@@ -194,10 +194,23 @@ func (w *World) interfere(s lifecycle.State) {
 		}
 	case 23:
 		w.rebootRandomly()
+		w.meanwhile(s.Pending.Kind)
 		panic(errCrash)
 	case 24:
+		w.meanwhile(s.Pending.Kind)
 		panic(errCrash) // Nothing of it is done.
 	}
+}
+
+// meanwhile has somebody do by hand what a deadman that is no more has left undone.
+func (w *World) meanwhile(kind lifecycle.ActionKind) {
+	if kind != lifecycle.DoStart && kind != lifecycle.DoRestore || w.proc != nil || flip(w.source) {
+		return
+	}
+	if kind == lifecycle.DoStart {
+		w.write(w.source.Int(0, len(w.versions)-1), false)
+	}
+	w.begin()
 }
 
 func (w *World) rebootRandomly() {
@@ -444,7 +457,8 @@ func (w *World) calm() {
 	if v := w.canonical; v >= 0 && len(targets) == 0 && (v == w.asked || !w.state.Incident.Exhausted) {
 		is := w.versions[v]
 		other := slices.ContainsFunc(w.state.Incident.Rungs, func(r lifecycle.Rung) bool { return r.Origin == lifecycle.FromCanonical && r.Identity != is.identity })
-		if is.starts && is.valid != deadman.Unhealthy && !is.held && !w.bad[is.identity] && !other && !slices.Contains(w.state.Barred, is.identity) {
+		failed := slices.ContainsFunc(w.state.Incident.Failures, func(f lifecycle.Failure) bool { return f.Identity == is.identity })
+		if is.starts && is.valid != deadman.Unhealthy && !is.held && !w.bad[is.identity] && !other && !failed && !slices.Contains(w.state.Barred, is.identity) {
 			w.must(fmt.Errorf("%s starts and is in source control, and the agent is not well in the end", is.name))
 		}
 	}

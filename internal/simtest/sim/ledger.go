@@ -206,7 +206,8 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		}
 	}
 	w.heard(before, ev.Outcome)
-	if o := ev.Outcome; o != nil && o.Kind == lifecycle.DoKeep {
+	// One that the machine went down over is made again, and says then what counts.
+	if o := ev.Outcome; o != nil && o.Kind == lifecycle.DoKeep && (before.Boot == "" || o.Boot == before.Boot) {
 		l.kept, l.keptLive = o.OK, o.Live
 		for _, identity := range l.open {
 			if len(o.Causes) == 0 && !l.hindered && !l.verified[identity] {
