@@ -497,7 +497,9 @@ func (w *world) start(ctx context.Context, s lifecycle.State, resumed bool) life
 	w.last.process = supervisor.Inspection{} // How it ended says nothing of the next end.
 	if resumed {
 		if p, ok, err := w.sup.Started(ctx, attempt); err == nil && ok {
-			return w.startedAs(ctx, p)
+			o := w.startedAs(ctx, p)
+			o.Resumed = true
+			return o
 		}
 		// Whoever ordered this start had read the config back just before. That may
 		// be hours ago.

@@ -36,6 +36,14 @@ func (m *machine) disarm(why deadman.Reason) {
 	m.Armed = Armed{}
 }
 
+// disarmOver forgets it once the switch itself has put something in place: that
+// leaves nothing to confirm.
+func (m *machine) disarmOver(done Action) {
+	if m.Incident.Person == "" || done.Snapshot == m.Armed.Config.Snapshot {
+		m.disarm(deadman.ArmOver)
+	}
+}
+
 func (m *machine) noteArm(why deadman.Reason) {
 	m.actions = append(m.actions, Action{Kind: Note, Reason: why, Snapshot: m.Armed.Config.Snapshot})
 }

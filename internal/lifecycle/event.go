@@ -181,8 +181,10 @@ type Outcome struct {
 	// what was to be started on, and nothing was started.
 	Changed bool `json:"changed,omitempty"`
 
-	// Process is what Start brought up.
+	// Process is what Start brought up. Resumed: a deadman that is no more had
+	// ordered it, and others may have written, and have started it, since.
 	Process deadman.Process `json:"process,omitzero"`
+	Resumed bool            `json:"resumed,omitempty"`
 
 	// Detail and Reverted are for the record alone: what went wrong, and the
 	// key paths that a restore changed (never values).

@@ -13,6 +13,7 @@ func (m *machine) noteLife(r Round) {
 		return
 	}
 	if r.Process == m.Life.Process {
+		m.noteStart(r)
 		if r.Restarts != m.Life.Restarts {
 			if m.Life.Restarts >= 0 {
 				m.Life.FullSince = time.Time{}
@@ -23,6 +24,7 @@ func (m *machine) noteLife(r Round) {
 	}
 	if m.Life.Ours && m.Life.Process.IsZero() {
 		m.Life.Process = r.Process // The Start could not tell which; nothing else ran.
+		m.noteStart(r)
 		return
 	}
 	// Without a count from before there is nothing to tell by.
@@ -35,15 +37,22 @@ func (m *machine) noteLife(r Round) {
 		m.bounced()
 	}
 	m.endUp(r.Previous)
-	m.Life = Life{
-		Process: r.Process, FirstAt: m.now, Restarts: r.Restarts,
-		On: r.Live, Evidence: onDiskAtStart(m.Seen, r),
+	m.Life = Life{Process: r.Process, FirstAt: m.now, Restarts: r.Restarts}
+	m.noteStart(r)
+	m.Dying = 0
+}
+
+// noteStart judges what a process started on, at the first look at it, unless
+// that is known.
+func (m *machine) noteStart(r Round) {
+	if m.Life.Evidence != "" {
+		return
 	}
+	m.Life.On, m.Life.Evidence = r.Live, onDiskAtStart(m.Seen, r)
 	m.Life.On.Changed = time.Time{}
 	if m.Seen.Hash == r.Live.Hash {
 		m.Life.On.Snapshot = m.Seen.Snapshot
 	}
-	m.Dying = 0
 }
 
 // bounced counts a process that took the place of another while all was well, and

@@ -323,9 +323,7 @@ func (m *machine) restored(done Action, o Outcome) {
 			// snapshot's; the identity is.
 			inc.Target.Hash = o.Live.Hash
 		}
-		if inc.Person == "" || done.Snapshot == m.Armed.Config.Snapshot {
-			m.disarm(deadman.ArmOver)
-		}
+		m.disarmOver(done)
 		if inc.Person != "" && !inc.Obeyed {
 			if done.Snapshot != inc.Chose.Snapshot {
 				m.becomeKeeping() // That was a half set; now what the person wants.
@@ -390,6 +388,9 @@ func (m *machine) started(o Outcome) {
 		return
 	}
 	m.Life = Life{Process: o.Process, FirstAt: m.now, Restarts: -1, Ours: true, On: m.Incident.Target, Evidence: StartedByUs}
+	if o.Resumed {
+		m.Life.On, m.Life.Evidence = Live{}, "" // The first look at it tells.
+	}
 	m.becomeVerifying()
 }
 

@@ -14,9 +14,11 @@ func (m *machine) up(r Round) {
 		m.note(deadman.RecoveryEnded) // It came back without us.
 		m.forget()
 	}
-	m.Incident.Half = false // It serves on what is there.
+	if m.Life.Evidence.Proves() && m.Life.On.Identity == m.Seen.Identity {
+		m.Incident.Half = false // It serves on what is there.
+	}
 	if inc := &m.Incident; !inc.Open() {
-		m.Incident = Incident{}
+		m.forget()
 		if m.Life.Unready >= m.policy.Threshold || r.Partial || r.Ready == deadman.Unhealthy {
 			m.enter(deadman.Degraded)
 		} else {

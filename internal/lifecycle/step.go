@@ -259,6 +259,9 @@ func (m *machine) finish(o Outcome) {
 		// since: it is looked at first.
 		if done.Kind == DoRestore {
 			m.Incident.Half = o.Partly || m.Incident.Half && !o.OK
+			if o.OK {
+				m.disarmOver(done)
+			}
 		}
 		m.enter(deadman.PhaseUnset)
 		return

@@ -506,6 +506,10 @@ func (tr *trace) outcome(args []string) (*lifecycle.Outcome, error) {
 		case "appeared":
 			pid, _ := strconv.Atoi(value)
 			o.Appeared = deadman.Process{PID: pid, Start: time.Duration(pid) * time.Second, Boot: tr.round.Boot}
+		case "boot":
+			o.Boot = value
+		case "resumed":
+			o.Resumed = true
 		case "partly":
 			o.Partly = true
 		case "composed":

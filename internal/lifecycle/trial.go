@@ -138,7 +138,7 @@ func (m *machine) beforeTrial(live Live, fix bool) (Live, bool) {
 		return Live{}, false
 	}
 	back := m.Trial.Was
-	ok := back.Snapshot != "" && back.Valid != deadman.Unhealthy && back.Identity != live.Identity &&
+	ok := back.Snapshot != "" && back.Valid != deadman.Unhealthy && back.Identity != live.Identity && back.Identity != m.Trial.Config.Identity &&
 		!slices.Contains(inc.Tried, back.Identity) && inc.failures(back.Identity) < launchesPerConfig
 	return back, ok
 }
@@ -177,7 +177,7 @@ func (m *machine) unlaunched(target Live, reason deadman.Reason) bool {
 	if m.Trial.Incident != inc.ID || !inc.Open() {
 		return false
 	}
-	applied := target.Identity == m.Trial.Config.Identity
+	applied := m.OnTrial() && target.Identity == m.Trial.Config.Identity
 	if !m.Trial.Idle && !m.Trial.Reload {
 		switch {
 		case applied:

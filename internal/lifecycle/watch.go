@@ -111,9 +111,13 @@ func (m *machine) noteConfig(r Round, unready bool) {
 	m.Life.ReadySince, m.Life.ReadyHeld, m.Life.Unready = time.Time{}, false, 0
 }
 
-// noteEnd notes that health ended, in whatever phase: what comes after a pause,
-// or after a rival's doings, must not be taken for uninterrupted.
+// noteEnd notes that health, or the want of it, ended, in whatever phase: what
+// comes after a pause, or after a rival's doings, must not be taken for
+// uninterrupted.
 func (m *machine) noteEnd(r Round) {
+	if r.Presence != deadman.Gone && r.Alive == deadman.Healthy {
+		m.Dying = 0
+	}
 	switch {
 	case r.Presence == deadman.Gone && r.Alive != deadman.Healthy, r.Alive == deadman.Unhealthy, r.Activating && r.Alive != deadman.Healthy:
 		m.endUp(r.Previous)

@@ -99,9 +99,9 @@ func drawVersions(s Source) []version {
 	return list
 }
 
-// guarded has a guard that knows what was saved do something. It may die of it;
-// the next one takes over.
-func (w *World) guarded(do func(context.Context, *guard.Guard) error) {
+// guarded has a guard that knows what was saved do something, and reports whether
+// that was done. It may die of it; the next one takes over.
+func (w *World) guarded(do func(context.Context, *guard.Guard) error) (done bool) {
 	defer func() {
 		if r := recover(); r != nil && r != errCrash {
 			panic(r)
@@ -111,7 +111,8 @@ func (w *World) guarded(do func(context.Context, *guard.Guard) error) {
 	}()
 	w.deeds, w.ledger.unsaved = 0, nil
 	g := &guard.Guard{Policy: w.policy, World: w, Journal: w, Now: func() time.Time { return w.now }, State: w.state}
-	if err := do(context.Background(), g); errors.Is(err, errFull) {
+	err := do(context.Background(), g)
+	if errors.Is(err, errFull) {
 		w.forget()
 	} else {
 		w.must(err)
@@ -119,6 +120,7 @@ func (w *World) guarded(do func(context.Context, *guard.Guard) error) {
 	if w.Deep && !reflect.DeepEqual(g.State, w.state) {
 		w.must(errors.New("the guard works on a state that was not saved"))
 	}
+	return err == nil
 }
 
 // forget forgets a round that was not saved: nobody knows of it any more.
@@ -192,10 +194,23 @@ func (w *World) interfere(s lifecycle.State) {
 		}
 	case 23:
 		w.rebootRandomly()
+		w.meanwhile(s.Pending.Kind)
 		panic(errCrash)
 	case 24:
+		w.meanwhile(s.Pending.Kind)
 		panic(errCrash) // Nothing of it is done.
 	}
+}
+
+// meanwhile has somebody do by hand what a deadman that is no more has left undone.
+func (w *World) meanwhile(kind lifecycle.ActionKind) {
+	if kind != lifecycle.DoStart && kind != lifecycle.DoRestore || w.proc != nil || flip(w.source) {
+		return
+	}
+	if kind == lifecycle.DoStart {
+		w.write(w.source.Int(0, len(w.versions)-1), false)
+	}
+	w.begin()
 }
 
 func (w *World) rebootRandomly() {
@@ -205,8 +220,8 @@ func (w *World) rebootRandomly() {
 	w.reboot(jump, flip(w.source) && w.state.Pending.Kind != lifecycle.DoRestore)
 }
 
-func (w *World) look() {
-	w.guarded(func(ctx context.Context, g *guard.Guard) error { return g.Round(ctx) })
+func (w *World) look() bool {
+	return w.guarded(func(ctx context.Context, g *guard.Guard) error { return g.Round(ctx) })
 }
 
 func (w *World) say(word lifecycle.Word) {
@@ -296,14 +311,21 @@ func (w *World) act() {
 	}
 }
 
-// apply has a config deployed that may be put in place: it is stored, validates
-// and is not held. A guard refuses that while another has to be confirmed.
+// fits: a guard obeys it as the agent stands.
+func (w *World) fits(verb lifecycle.Verb) bool {
+	s := w.state
+	busy := s.Incident.Open() && (verb == lifecycle.Arm || s.OnTrial() || s.Phase != deadman.Failed && s.Phase != deadman.Waiting)
+	return s.Phase != deadman.StoodDown && s.Hold.Verb != lifecycle.Pause && !busy && (verb == lifecycle.Arm || s.Armed.IsZero())
+}
+
+// apply has a config deployed that may be put in place: it is not what is live, is
+// stored, validates and is not held.
 func (w *World) apply() {
 	s := w.source
 	v := s.Int(0, len(w.versions)-1)
 	word := lifecycle.Word{Verb: lifecycle.Apply, Reload: flip(s), Force: s.Int(0, 3) == 3}
 	held := w.bad[w.versions[v].identity] && !word.Force
-	if !w.state.Armed.IsZero() || w.versions[v].valid == deadman.Unhealthy || held || w.half > 0 {
+	if !w.look() || !w.fits(lifecycle.Apply) || w.disk == v || w.versions[v].valid == deadman.Unhealthy || held || w.half > 0 {
 		return
 	}
 	w.stored[v] = true
@@ -316,11 +338,11 @@ func (w *World) apply() {
 }
 
 // arm has a person change the config by hand, to be confirmed. A guard refuses
-// that in an incident, and of what does not validate.
+// that of what does not validate.
 func (w *World) arm() {
 	s := w.source
 	span := pick(s, time.Minute, 10*time.Minute, time.Hour)
-	if w.state.Incident.Open() || w.half > 0 || w.versions[w.disk].valid == deadman.Unhealthy {
+	if !w.look() || !w.fits(lifecycle.Arm) || w.half > 0 || w.versions[w.disk].valid == deadman.Unhealthy {
 		return
 	}
 	w.stored[w.disk] = true
@@ -431,11 +453,12 @@ func (w *World) calm() {
 	}
 	targets := w.targets()
 	// What was never live has one turn in an incident, before all that has failed is
-	// tried again.
-	if v := w.canonical; v >= 0 && len(targets) == 0 {
+	// tried again; after that nobody looks for it.
+	if v := w.canonical; v >= 0 && len(targets) == 0 && (v == w.asked || !w.state.Incident.Exhausted) {
 		is := w.versions[v]
 		other := slices.ContainsFunc(w.state.Incident.Rungs, func(r lifecycle.Rung) bool { return r.Origin == lifecycle.FromCanonical && r.Identity != is.identity })
-		if is.starts && is.valid != deadman.Unhealthy && !is.held && !w.bad[is.identity] && !other && !slices.Contains(w.state.Barred, is.identity) {
+		failed := slices.ContainsFunc(w.state.Incident.Failures, func(f lifecycle.Failure) bool { return f.Identity == is.identity })
+		if is.starts && is.valid != deadman.Unhealthy && !is.held && !w.bad[is.identity] && !other && !failed && !slices.Contains(w.state.Barred, is.identity) {
 			w.must(fmt.Errorf("%s starts and is in source control, and the agent is not well in the end", is.name))
 		}
 	}

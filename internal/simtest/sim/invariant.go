@@ -30,7 +30,8 @@ func CheckStep(p lifecycle.Policy, before, after lifecycle.State, actions []life
 			if a.Snapshot == "" {
 				return fmt.Errorf("a restore of nothing")
 			}
-			if after.Incident.Exhausted || after.Incident.Half || after.Incident.Person != "" {
+			// A relapse is from one that has verified in the end.
+			if after.Incident.Exhausted || after.Incident.Half || after.Incident.Person != "" || a.Reason == deadman.Relapse {
 				break
 			}
 			target := after.Incident.Target.Identity

@@ -22,6 +22,7 @@ type ledger struct {
 	unsaved          *looks // what they were before a round that is not saved yet
 	kept             bool   // a Keep went well since the last start or reboot
 	keptLive         lifecycle.Live
+	beside           bool               // the last Keep has found a process
 	shelf            []lifecycle.Target // of the last Keep, in the order in which they are to be tried
 	rungs            map[lifecycle.Origin]string
 	hindered         bool // a cause was seen by the Keep before the start in hand
@@ -32,9 +33,11 @@ type ledger struct {
 	startedOn        string // what was live when the start was ordered
 	ours             deadman.Process
 	verified, failed map[string]bool
-	open             []string // failed, and the next Keep says whether it counts
-	words            bool     // a person asked for more than a pause
+	unplaced         map[string]bool // could not be put in place, so that others come first
+	open             []string        // failed, and the next Keep says whether it counts
+	words            bool            // a person asked for more than a pause
 	armed            armed
+	late             bool // the last word to start came when the time to confirm was over
 	trial            trial
 }
 
@@ -50,15 +53,20 @@ type armed struct {
 // trial is what was applied last; -1 for nothing.
 type trial struct {
 	v int
-	// before is what was live before it was in place: more than one version, if
-	// somebody wrote while it was put there.
-	before []int
+	// before is what was live right before it was put in place, -1 if that is not known.
+	before int
 	// placed: it is in place, so that what is kept from now on is not what was
-	// live before.
+	// live before. A machine that goes down over the restore begins anew: who writes
+	// then is heard, and it is put in place once more, over that.
 	placed bool
+	boot   int // in which the restore in hand was ordered
 	// excused: it was told that something outside held it up, or what was to hold
 	// it against it could not be written.
 	excused bool
+	// unfit: with what has been written since the word it does not validate.
+	unfit bool
+	// idle: it was stopped on purpose. reload: no process has been stopped for it.
+	idle, reload bool
 }
 
 // looks are what the rounds have shown.
@@ -79,7 +87,8 @@ func (l *ledger) begin() {
 }
 
 func (l *ledger) reset() {
-	l.verified, l.failed, l.rungs = map[string]bool{}, map[string]bool{}, map[lifecycle.Origin]string{}
+	l.verified, l.failed, l.unplaced = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	l.rungs = map[lifecycle.Origin]string{}
 }
 
 // Save is the journal of the guard: it holds the step against the books, and may
@@ -99,6 +108,9 @@ func (w *World) Save(_ context.Context, step guard.Step) error {
 func (w *World) audited(step guard.Step) {
 	w.Steps++
 	w.covered(step)
+	if armed := &w.ledger.armed; armed.until.After(step.Now.Add(armed.span)) {
+		armed.until = step.Now.Add(armed.span) // No more than the full length, from the first look after a reboot.
+	}
 	if w.Deep && !reflect.DeepEqual(step.Before, w.state) {
 		w.must(fmt.Errorf("a step does not begin where the one before has ended"))
 	}
@@ -142,6 +154,10 @@ func (l *ledger) round(r lifecycle.Round, w *World) {
 	l.unsaved = &before
 	if !r.Process.IsZero() && r.Process != l.ours {
 		l.onTarget = "" // What runs is not what was started on it.
+		// One that takes the place of a start in hand counts as that start.
+		if r.Process != l.runOn && w.state.Phase != deadman.Verifying {
+			l.startedOn = r.Live.Identity
+		}
 	}
 	l.left = r.Stopped && r.Presence == deadman.Gone && (l.left || !w.state.Incident.Open())
 	switch {
@@ -168,7 +184,8 @@ func (l *ledger) round(r lifecycle.Round, w *World) {
 func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []lifecycle.Action) error {
 	l := &w.ledger
 	if ev.Word != nil && !before.Pending.Deed() {
-		l.left = false
+		idle := l.left && w.stopped || before.Hold.Verb == lifecycle.StopNow
+		l.left, l.trial.idle = false, false
 		switch ev.Word.Verb {
 		case lifecycle.Pause, lifecycle.Resume:
 		case lifecycle.Arm:
@@ -178,16 +195,19 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		case lifecycle.Apply:
 			l.words = true
 			l.reset()
-			l.trial = trial{v: w.stockOf(ev.Word.Config.Snapshot)}
+			l.trial = trial{v: w.stockOf(ev.Word.Config.Snapshot), before: -1, idle: idle, reload: ev.Word.Reload}
 		case lifecycle.Accept:
+			l.put = ""
 			l.reset()
 		default:
+			l.late = l.armed.v >= 0 && !w.now.Before(l.armed.until)
 			l.words = true
 			l.reset()
 		}
 	}
 	w.heard(before, ev.Outcome)
-	if o := ev.Outcome; o != nil && o.Kind == lifecycle.DoKeep {
+	// One that the machine went down over is made again, and says then what counts.
+	if o := ev.Outcome; o != nil && o.Kind == lifecycle.DoKeep && (before.Boot == "" || o.Boot == before.Boot) {
 		l.kept, l.keptLive = o.OK, o.Live
 		for _, identity := range l.open {
 			if len(o.Causes) == 0 && !l.hindered && !l.verified[identity] {
@@ -195,6 +215,11 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 			}
 		}
 		l.open, l.hindered = nil, len(o.Causes) > 0
+	}
+	if o := ev.Outcome; o != nil && o.Kind == lifecycle.DoPromote && o.OK && before.Pending.Reason != deadman.VersionProven {
+		if err := w.auditProofs(before.Pending.Snapshot); err != nil {
+			return err
+		}
 	}
 	if o := ev.Outcome; o != nil {
 		if o.Changed || !o.Appeared.IsZero() {
@@ -211,7 +236,7 @@ func (w *World) audit(before lifecycle.State, ev lifecycle.Event, actions []life
 		l.reset()
 	}
 	if before.Incident.Exhausted && !w.state.Incident.Exhausted {
-		l.rungs = map[lifecycle.Origin]string{} // It was begun afresh.
+		l.rungs, l.unplaced = map[lifecycle.Origin]string{}, map[string]bool{} // It was begun afresh.
 	}
 	for _, a := range actions {
 		if a.Reason == deadman.ReasonUnset {
@@ -232,17 +257,32 @@ func (w *World) heard(before lifecycle.State, o *lifecycle.Outcome) {
 	}
 	switch o.Kind {
 	case lifecycle.DoKeep:
-		if !l.trial.placed && o.OK && w.half == 0 {
-			l.trial.before = append(l.trial.before, w.disk)
+		if l.beside = !o.Appeared.IsZero(); l.beside {
+			l.startedOn = o.Live.Identity
+		}
+		l.trial.unfit = o.Composed != nil && o.Composed.Valid == deadman.Unhealthy
+		// What is written over half a set is no version that anybody wrote.
+		whole := w.half == 0 && !w.state.Incident.Half
+		if t := &l.trial; t.v >= 0 && !t.placed && o.OK && whole && (t.before < 0 || w.versions[w.disk].identity != w.versions[t.v].identity) {
+			t.before = w.disk
 		}
 		l.trial.excused = l.trial.excused || len(o.Causes) > 0 || !o.OK || o.Partly
 	case lifecycle.DoMark:
 		l.trial.excused = l.trial.excused || !o.OK || o.Partly
+	case lifecycle.DoStop:
+		l.beside = false
 	case lifecycle.DoStart, lifecycle.DoReload:
 		l.trial.placed = true
 	case lifecycle.DoRestore:
-		l.trial.placed = l.trial.placed || o.OK
-		of := w.stockOf(before.Pending.Snapshot) == l.armed.v
+		l.trial.placed = l.trial.placed || o.OK && l.trial.boot == w.boot
+		if !o.OK {
+			l.put = ""
+		}
+		v := w.stockOf(before.Pending.Snapshot)
+		if !o.OK && !o.Changed && !o.Partly && v >= 0 {
+			l.unplaced[w.versions[v].identity] = true
+		}
+		of := v == l.armed.v
 		switch {
 		case o.OK && (of || before.Incident.Person == ""):
 			l.armed.v = -1
@@ -262,11 +302,18 @@ func (w *World) auditAction(a lifecycle.Action) error {
 	}
 	switch a.Kind {
 	case lifecycle.DoStop:
+		l.trial.reload = false
 		if a.Reason == deadman.ChecksUnhealthy && l.opens && l.sick < w.policy.Threshold {
 			return fmt.Errorf("after %d unhealthy rounds, the threshold is %d", l.sick, w.policy.Threshold)
 		}
 	case lifecycle.Alert:
+		if t := &l.trial; a.Reason == deadman.TrialFailed && t.v >= 0 && l.keptLive.Identity != w.versions[t.v].identity {
+			t.excused = true // Somebody has written since.
+		}
 		if a.Reason == deadman.ArmExpired {
+			if l.armed.v < 0 {
+				return fmt.Errorf("of what is not armed any more")
+			}
 			l.armed.v, l.armed.expired = -1, true
 			if w.now.Before(l.armed.until) {
 				return fmt.Errorf("%s before the deadline", l.armed.until.Sub(w.now))
@@ -299,9 +346,18 @@ func (w *World) auditAction(a lifecycle.Action) error {
 		}
 	case lifecycle.DoRestore:
 		return w.auditRestore(a)
+	case lifecycle.DoMark:
+		if a.Reason == deadman.TrialFailed && l.hindered {
+			return fmt.Errorf("something outside held it up")
+		}
 	case lifecycle.DoStart:
-		if l.left && w.stopped {
+		switch armed := l.armed; {
+		case l.left && w.stopped || l.trial.idle:
 			return fmt.Errorf("of what a person has stopped")
+		case l.beside:
+			return fmt.Errorf("beside a process")
+		case a.Reason == deadman.StartedByPerson && l.late && armed.v >= 0 && w.live().Identity != w.versions[armed.v].identity:
+			return fmt.Errorf("on %s, which nobody has confirmed in time", w.live().Hash)
 		}
 		l.starts = append(l.starts, w.now)
 		if n := len(l.starts) - w.policy.StartLimitBurst; n > 0 && w.now.Sub(l.starts[n-1]) < w.policy.StartLimitInterval {
@@ -332,11 +388,15 @@ func (w *World) auditAction(a lifecycle.Action) error {
 
 func (w *World) auditRestore(a lifecycle.Action) error {
 	l := &w.ledger
+	l.trial.boot = w.boot
 	v := w.stockOf(a.Snapshot)
 	if v < 0 || !w.stored[v] {
 		return fmt.Errorf("%q is not stored", a.Snapshot)
 	}
 	to := w.versions[v]
+	if l.beside && !l.trial.reload {
+		return fmt.Errorf("under a process")
+	}
 	person := a.Reason == deadman.RestoredByPerson || a.Reason == deadman.RolledBackByPerson ||
 		a.Reason == deadman.AppliedByPerson || a.Reason == deadman.ArmExpired
 	l.put = to.identity
@@ -381,14 +441,18 @@ func (w *World) auditWish(a lifecycle.Action, v int) error {
 	l := &w.ledger
 	switch a.Reason {
 	case deadman.TrialFailed:
-		if !slices.Contains(l.trial.before, v) {
+		if l.trial.before != v {
 			return fmt.Errorf("it was not live before what was applied")
 		}
 		applied := w.versions[l.trial.v].identity
 		if l.keptLive.Identity == applied && !l.trial.excused && applied != w.state.Known.Identity && !w.bad[applied] {
 			return fmt.Errorf("%s is not held, and the next deploy would bring it again", w.versions[l.trial.v].name)
 		}
-	case deadman.Exhausted, deadman.RestoredByPerson, deadman.RolledBackByPerson, deadman.AppliedByPerson, deadman.ArmExpired, deadman.DiedArmed:
+	case deadman.AppliedByPerson:
+		if l.trial.unfit {
+			return fmt.Errorf("%s does not validate with what has been written since", w.versions[v].name)
+		}
+	case deadman.Exhausted, deadman.RestoredByPerson, deadman.RolledBackByPerson, deadman.ArmExpired, deadman.DiedArmed:
 	default:
 		if l.armed.v < 0 || l.armed.passed {
 			return nil
@@ -420,13 +484,28 @@ func (w *World) auditRung(from lifecycle.Origin, to version) error {
 		}
 		v := w.versions[w.stockOf(t.Snapshot)]
 		fit := v.valid != deadman.Unhealthy && (t.Origin == lifecycle.FromStore || !v.held && !w.bad[v.identity])
-		turned := l.failed[v.identity] || v.identity == l.keptLive.Identity || slices.Contains(w.state.Barred, v.identity) || l.rungs[t.Origin] != "" ||
+		turned := l.failed[v.identity] || l.unplaced[v.identity] || v.identity == l.keptLive.Identity || slices.Contains(w.state.Barred, v.identity) || l.rungs[t.Origin] != "" ||
 			slices.ContainsFunc(w.state.Incident.Failures, func(f lifecycle.Failure) bool { return f.Identity == v.identity })
 		if fit && !turned {
 			return fmt.Errorf("%s of %s before %s", to.name, from, v.name)
 		}
 	}
 	return fmt.Errorf("%s was not found by the Keep before", from)
+}
+
+// auditProofs: what a snapshot has proven under other versions of the agent is
+// not lost when it becomes the known good once more.
+func (w *World) auditProofs(id string) error {
+	v, known := w.stockOf(id), w.state.Known
+	if v < 0 || known.Snapshot != id || known.Provisional {
+		return nil
+	}
+	for _, version := range w.proofs[v] {
+		if version != "" && !slices.Contains(known.Versions, version) {
+			return fmt.Errorf("it is forgotten that %s has started well under version %s", w.versions[v].name, version)
+		}
+	}
+	return nil
 }
 
 func (w *World) auditDeadline(ev lifecycle.Event) error {

@@ -60,6 +60,7 @@ type World struct {
 	// canonical and safe are the versions that source control and the minimal
 	// config make: -1 if they cannot be had.
 	canonical, safe int
+	asked           int // what was canonical when it was looked for last
 	bad             map[string]bool
 	cured           map[string]int
 	proofs          map[int][]string
@@ -137,7 +138,7 @@ func (w *World) begin() *run {
 		w.proc.loaded = -1
 	}
 	w.proc.runs = w.proc.loaded
-	w.stopped = false
+	w.stopped, w.ledger.trial.idle = false, false
 	w.pass(50 * time.Millisecond)
 	return w.proc
 }
@@ -155,12 +156,8 @@ func (w *World) reboot(jump time.Duration, init bool) {
 	w.now, w.offset = w.wall().Add(jump), 0
 	w.booted = w.now
 	w.ledger.starts = nil
-	w.ledger.kept = false
-	w.ledger.onTarget = ""        // The machine went down over it, and that ended it.
-	w.ledger.trial.placed = false // Somebody may write before it is put in place once more.
-	if armed := &w.ledger.armed; armed.until.After(w.now.Add(armed.span)) {
-		armed.until = w.now.Add(armed.span) // No more than the full length, whatever the clock says.
-	}
+	w.ledger.kept, w.ledger.trial.idle = false, false
+	w.ledger.onTarget = "" // The machine went down over it, and that ended it.
 	w.pass(time.Second)
 	if init {
 		w.begin()
@@ -254,6 +251,10 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 		if p.Kind == lifecycle.DoKeep {
 			o.Causes, o.Shelf = w.causes(), w.targets()
 			if lifecycle.Spent(w.policy, w.state, o) {
+				if w.noise && flip(w.source) {
+					w.canonical = w.source.Int(-1, len(w.versions)-1) // Somebody pushes meanwhile.
+				}
+				w.asked = w.canonical
 				o.Shelf = append(o.Shelf, w.elsewhere(lifecycle.FromCanonical, w.canonical), w.elsewhere(lifecycle.FromSafe, w.safe))
 			}
 			w.ledger.shelf = o.Shelf
@@ -266,6 +267,9 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 			if v := w.stockOf(w.state.Incident.Chose.Snapshot); v >= 0 && w.state.OnTrial() && !w.state.Incident.Obeyed {
 				o.Composed = &lifecycle.Live{Config: w.config(v), Valid: w.versions[v].valid, Bad: w.bad[w.versions[v].identity]}
 				o.Composed.Snapshot = snapshot(v)
+				if w.noise && w.source.Int(0, 9) == 9 {
+					o.Composed.Valid = deadman.Unhealthy // They do not go together.
+				}
 			}
 		}
 		if o.OK && w.half == 0 {
@@ -318,8 +322,8 @@ func (w *World) do(how manner, resumed bool) lifecycle.Outcome {
 		switch {
 		case w.proc != nil && !resumed:
 			o.Appeared, o.OK = w.proc.id, false
-		case w.proc != nil:
-			o.Process = w.proc.id
+		case w.proc != nil: // Not every supervisor can tell whose start it was.
+			o.Process, o.Resumed = w.proc.id, true
 		case resumed && w.live().Identity != w.state.Incident.Target.Identity:
 			o.OK, o.Changed, o.Live = false, true, w.live()
 		case o.OK:
