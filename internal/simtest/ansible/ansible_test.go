@@ -60,12 +60,22 @@ func TestFleet(t *testing.T) {
 		a.until(t, "deadman show "+a.name+" 2>/dev/null | grep -q proven")
 		a.known(t, f.config(t, a.name))
 	}
-	f.deaths(t)
-	f.cascade(t)
-	f.deploys(t)
-	f.startup(t)
-	f.schedules(t)
-	f.removal(t)
+	for _, part := range []struct {
+		name string
+		of   func(*testing.T)
+	}{
+		{"deaths", f.deaths},
+		{"cascade", f.cascade},
+		{"deploys", f.deploys},
+		{"startup", f.startup},
+		{"schedules", f.schedules},
+		{"removal", f.removal},
+	} {
+		// Each begins with what the one before it has left.
+		if !t.Run(part.name, part.of) {
+			return
+		}
+	}
 }
 
 // switches: the old ones are gone, and nothing else is. A file of cron's may have other
