@@ -19,7 +19,7 @@ func (f *fleet) deploys(t *testing.T) {
 	}
 
 	was := bezalel.pid(t)
-	f.play(t, newer...).came(t, map[string]int{"vps1": some, "vps2": some})
+	f.play(t, append(newer, anew...)...).came(t, map[string]int{"vps1": some, "vps2": some})
 	for _, a := range []agent{bezalel, ezra} {
 		if diff := cmp.Diff(want[a.name], a.config(t)); diff != "" {
 			t.Errorf("%s has not what was deployed:\n%s", a.name, diff)

@@ -168,7 +168,7 @@ func (f *fleet) inventory(t *testing.T) {
   "ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3",
   "deadman_binary": "`+filepath.Join(f.dir, "bin/deadman")+`",
   "deadman_defaults": {
-    "period": "1s", "threshold": 2, "retry": "100ms", "gone-grace": "200ms", "probation": "3s", "healthy-deadline": "10m",
+    "period": "1s", "threshold": 2, "retry": "100ms", "gone-grace": "200ms", "probation": "3s", "healthy-deadline": "30m",
     "kill-delay": "2s", "config": {"settle": "0s"},
     "recovery": {"start-limit-burst": 100, "backoff-delay": "100ms"}
   }

@@ -16,6 +16,9 @@ import (
 // long, except where cron does.
 var Patience = 100 * time.Second
 
+// Pause is between two looks of one who waits.
+var Pause = 50 * time.Millisecond
+
 // Machine is a booted one.
 type Machine struct {
 	// Root is its file system.
@@ -90,7 +93,7 @@ func first(nspawn int) int {
 
 // Wait waits until a condition holds.
 func Wait(cond func() bool) bool {
-	for deadline := time.Now().Add(Patience); !cond(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(Patience); !cond(); time.Sleep(Pause) {
 		if time.Now().After(deadline) {
 			return false
 		}
