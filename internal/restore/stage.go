@@ -23,7 +23,8 @@ const (
 // stage writes what step i will put in place, in full and durably, to the
 // directory it belongs in, or to the nearest one above that exists: a rename
 // out of there is just as good, as a directory that is yet to be made is on the
-// same file system.
+// same file system. Its bytes are durable, its temporary name need not be: it
+// goes again, and whoever takes it away syncs the directory.
 func (e *executor) stage(i int) error {
 	s := e.plan.Steps[i]
 	if s.Op != OpPut && s.Op != OpRepair && s.Op != OpHold {
@@ -45,14 +46,11 @@ func (e *executor) stage(i int) error {
 	if !replaces(is, *s.Want) {
 		return nil
 	}
-	err = e.draft(d, s)
-	if err == nil {
-		if err = d.root.Rename(s.Temp+draft, s.Temp); err == nil {
-			err = d.f.Sync()
-		}
-		e.at("staged")
+	if err = e.draft(d, s); err == nil {
+		err = d.root.Rename(s.Temp+draft, s.Temp)
 	}
 	if err == nil {
+		e.at("staged")
 		return nil
 	}
 	// A file that may be written, in a directory that takes no new file or that

@@ -187,6 +187,7 @@ func (s *Store) Remove(plan []Verdict) error {
 	if err != nil {
 		return err
 	}
+	moved := false
 	for _, v := range plan {
 		if v.Keep || v.ID == known || !validID(v.ID) || !s.exists(v.ID) {
 			continue
@@ -197,6 +198,10 @@ func (s *Store) Remove(plan []Verdict) error {
 		if err := s.root.Rename(dirOf(v.ID), snapshots+"/"+unfinished+v.ID); err != nil {
 			return fmt.Errorf("cannot remove snapshot %s of %s: %w", v.ID, s.agent, err)
 		}
+		moved = true
 	}
-	return errors.Join(atomicfile.SyncDir(s.root, snapshots), s.sweep())
+	if moved {
+		err = atomicfile.SyncDir(s.root, snapshots)
+	}
+	return errors.Join(err, s.sweep())
 }

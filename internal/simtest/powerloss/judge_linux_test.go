@@ -29,6 +29,7 @@ type judge struct {
 	floors []floor
 	// known and live are every value that processes saw, and from when on.
 	known, live []value
+	planned     bool // a plan was seen last
 	// removed are snapshots that were taken away on purpose, and from when on.
 	removed map[string]int
 }
@@ -90,10 +91,18 @@ func (j *judge) see(at int, d *Disk) {
 	if n := len(j.known); n == 0 || j.known[n-1].is != known {
 		j.known = append(j.known, value{at, known})
 	}
-	if d.At(agentDir+"/plan.json") != nil {
-		return // A set in the middle of being put back is none.
-	}
 	live, _ := liveSet(d)
+	before := j.planned
+	if j.planned = d.At(agentDir+"/plan.json") != nil; j.planned {
+		if before {
+			return // A set in the middle of being put back is none.
+		}
+		// From now on what the plan leads to can be, even if it is given up.
+		var err error
+		if live, _, err = j.ex.finished(d); err != nil {
+			j.w.t.Fatalf("without a loss, after %d operations: %v", at, err)
+		}
+	}
 	if n := len(j.live); n == 0 || j.live[n-1].is != live {
 		j.live = append(j.live, value{at, live})
 	}
@@ -157,6 +166,9 @@ func (j *judge) violations(l Loss) []string {
 	}
 	if f.corrupt && hold.corrupt {
 		return found
+	}
+	if hold.corrupt && len(f.aside) == 0 {
+		wrong("the damaged database is neither in its place nor set aside")
 	}
 
 	// The log.
@@ -240,15 +252,16 @@ type verdict struct {
 	found          []string
 }
 
-// all judges losses, each disk once, and stops at the first violation. Whatever
-// may have become of one operation is tried where try says so; nil is everywhere.
+// all judges losses, each disk once after each floor, and stops at the first
+// violation. Whatever may have become of one operation is tried where try says so;
+// nil is everywhere.
 func (j *judge) all(try func(k int, op *Op) bool) verdict {
 	var v verdict
 	var mu sync.Mutex
 	var stop atomic.Bool
 	type key struct {
-		disk  [sha256.Size]byte
-		epoch int
+		disk   [sha256.Size]byte
+		floors int // that are beneath it
 	}
 	seen := map[key]bool{}
 	work := make(chan Loss)
@@ -276,8 +289,10 @@ func (j *judge) all(try func(k int, op *Op) bool) verdict {
 		}
 		return try == nil || try(k, op)
 	}, func(l Loss) bool {
-		_, until := j.span(l.Point)
-		k := key{l.Disk.Digest(nil, ""), until}
+		k := key{l.Disk.Digest(nil, ""), 0}
+		for k.floors < len(j.floors) && j.floors[k.floors].at <= l.Point {
+			k.floors++
+		}
 		if !seen[k] {
 			seen[k] = true
 			v.losses++
@@ -303,8 +318,10 @@ func sampled(n uint) func(k int, op *Op) bool {
 }
 
 // ours leaves SQLite's files to the deeds themselves: it is not in them that a
-// sync of ours is missed.
-func ours(_ int, op *Op) bool { return !strings.Contains(op.Text, ".db") }
+// sync of ours is missed. That a damaged one is set aside is ours.
+func ours(_ int, op *Op) bool {
+	return !strings.Contains(op.Text, ".db") || strings.Contains(op.Text, ".corrupt")
+}
 
 // String tells of a violation.
 func (v verdict) String() string {

@@ -36,15 +36,23 @@ var deeds = []deed{
 		w.put("a mended config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
 		w.do("check", "a")
 	}},
-	// Directories to make and to remove, files in them, links, modes.
-	{"tree", config{Files: `[config.yaml, "*.env", "conf.d/*", "conf.d/deep/*", "old.d/*", link]`}, func(w *world) {
+	// Directories to make and to remove, files in them, links, modes. Whatever is
+	// done in private, in half and in loss is synced once: the modes are those that
+	// directories are made with, and nothing is done there afterwards.
+	{"tree", config{Files: `[config.yaml, "*.env", "private/deep/*", "half/*", "half/deep/*", "loss/*", "old/*", link]`}, func(w *world) {
 		w.put("a config", files{
-			"config.yaml": w.good("m1"), "extra.env": "A=1\n", "conf.d/one": "1\n", "conf.d/deep/two": "2\n", "link": "-> extra.env",
+			"config.yaml": w.good("m1"), "extra.env": "A=1\n", "link": "-> extra.env",
+			"private/deep/one": "1\n", "half/two": "2\n", "half/deep/three": "3\n", "loss/four": "4\n",
+		})
+		w.edit("modes", func() error {
+			private := filepath.Join(w.mount, "etc/private")
+			return errors.Join(os.Chmod(private, 0o700), os.Chmod(filepath.Join(private, "deep"), 0o700))
 		})
 		w.start()
 		w.prove()
 		w.put("a broken config", files{
-			"config.yaml": "listen: [\n", "extra.env": "A=1\n", "new.env": "B=1\n", "old.d/three": "3\n", "link": "-> new.env",
+			"config.yaml": "listen: [\n", "extra.env": "A=1\n", "link": "-> new.env",
+			"half/two": "2\n", "loss/four": "4\n", "loss/five": "5\n", "old/six": "6\n", "new.env": "B=1\n",
 		})
 		w.edit("a mode", func() error { return os.Chmod(filepath.Join(w.mount, "etc/extra.env"), 0o600) })
 		w.kill()
@@ -61,6 +69,22 @@ var deeds = []deed{
 		w.put("another config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
 		w.do("accept", "a")
 		w.do("restore", "a", id)
+	}},
+	// The config's disk is full, and what was begun there is taken away again.
+	{"full", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		id := w.knownGood()
+		w.put("another config", files{"config.yaml": w.good("m2"), "extra.env": "A=2\n"})
+		w.fs.Fault = func(what, path string) syscall.Errno {
+			if what == "write" && strings.HasPrefix(path, "etc/") {
+				return syscall.ENOSPC
+			}
+			return 0
+		}
+		if out, _ := w.run("restore", "a", id); !strings.Contains(out, "no space left") {
+			w.t.Fatalf("deadman restore met no full disk:\n%s", out)
+		}
+		w.mark("deadman restore")
 	}},
 	{"retention", config{Files: twoFiles, More: "    retention: {newest: 1, proven: 1}\n"}, func(w *world) {
 		w.proven()
@@ -89,10 +113,11 @@ var deeds = []deed{
 		w.kill()
 		w.do("check", "a")
 	}},
+	// Names cannot be exchanged. Nothing is done after it that syncs the directory.
 	{"no-exchange", config{Files: twoFiles}, func(w *world) {
 		w.fs.NoExchange = true
 		w.proven()
-		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n", "new.env": "B=1\n"})
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
 		w.kill()
 		w.do("check", "a")
 	}},
