@@ -17,8 +17,17 @@ import (
 )
 
 // BootID is the kernel's id of this boot. It cannot change under a process.
+//
+// It is asked of where pid 1 lives, if that may be seen: a container's manager mounts
+// an id of its own over the kernel's (systemd-nspawn does), and a unit there that has
+// its /proc/sys mounted anew (ProtectKernelTunables=) finds the kernel's again. Two
+// deadmans would each take the other's processes for those of another boot.
 var BootID = sync.OnceValues(func() (string, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	const at = "/proc/sys/kernel/random/boot_id"
+	b, err := os.ReadFile("/proc/1/root" + at)
+	if err != nil {
+		b, err = os.ReadFile(at)
+	}
 	if err != nil {
 		return "", fmt.Errorf("cannot read the boot id: %v", err)
 	}

@@ -251,7 +251,7 @@ agents:
 		m.run(t, "grep -qx 'NoNewPrivs:.1' /proc/$(systemctl show -P MainPID deadman)/status")
 		owner := m.run(t, "stat -c '%U %a' /srv/confined/config.yaml")
 		m.write(t, "/srv/confined/config.yaml", broken)
-		s.kill(t)
+		m.run(t, "systemctl kill -s KILL confined")
 		m.until(t, "deadman history confined | grep -q 'rollback success'")
 		s.rolledBack(t)
 		if now := m.run(t, "stat -c '%U %a' /srv/confined/config.yaml"); now != owner {
