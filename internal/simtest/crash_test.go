@@ -163,6 +163,7 @@ func newCrashWorld(t *testing.T) *crashWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sweep(dir) })
+	t.Cleanup(w.kill) // The agent that a test has started itself, too.
 	if w.port, err = freePort(); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,11 @@ func knownOf(t *testing.T, f form, attempt string) supervisor.Known {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return supervisor.Known{Process: seen.Process, Members: members, Attempt: attempt, Program: seen.Program}
+	known := supervisor.Known{Process: seen.Process, Members: members, Attempt: attempt, Program: seen.Program}
+	if o, ok := f.(*supervisor.Owned); ok { // Its tally goes on.
+		known.Restarts, known.Life = o.Known.Restarts, o.Known.Life
+	}
+	return known
 }
 
 // token is one that no other test uses: what carries it is one family.
