@@ -79,16 +79,21 @@ func TestRun(t *testing.T) {
 			t.Error(err)
 		}
 		// It earns its start by the probation under a healthy process.
-		var since time.Time
+		var found, since time.Time
 		until(t, "a candidate that was there for the probation", func() bool {
 			now := w.status(t)
-			if now.Live == nil || now.Live.Standing != deadman.Candidate || now.Live.ID == "" {
-				return false
+			switch {
+			case now.Live == nil || now.Live.Standing != deadman.Candidate || now.Live.ID == "":
+			case found.IsZero():
+				found = now.LastCheck // That of the round before the one in which it was found.
+			case since.IsZero():
+				if now.LastCheck.After(found) {
+					since = now.LastCheck
+				}
+			default:
+				return now.LastCheck.Sub(since) > 3*time.Second
 			}
-			if since.IsZero() {
-				since = now.LastCheck
-			}
-			return now.LastCheck.Sub(since) > 3*time.Second
+			return false
 		})
 		before := a.Process.PID
 		kill(t, a)
