@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"deadman"
+	"deadman/internal/api"
 	"deadman/internal/daemon"
 )
 
@@ -36,6 +39,9 @@ func (p *program) word(cmd *cobra.Command, arg func(cmd *cobra.Command, args []s
 				return err
 			}
 			p.exit, agent.Undo = agent.Exit, p.command(agent.Undo)
+			if p.exit == api.ExitOK && slices.Contains(notDone, agent.Reason) {
+				p.exit = api.ExitFailed
+			}
 			p.fresh(agent)
 			if p.asJSON {
 				return p.json(agent)
@@ -46,6 +52,9 @@ func (p *program) word(cmd *cobra.Command, arg func(cmd *cobra.Command, args []s
 	}
 	return p.jsonFlag(waitFlag(cmd, &wait, wordWait))
 }
+
+// notDone are the reasons of a restart in place of what was asked for.
+var notDone = []deadman.Reason{deadman.CannotKeep, deadman.CannotRestore}
 
 // wordWait is how long a person's word waits where no --wait is given: longer
 // than a round of a schedule that happens to be under way.
