@@ -38,10 +38,10 @@ func (p *program) word(cmd *cobra.Command, arg func(cmd *cobra.Command, args []s
 			if err != nil {
 				return err
 			}
-			p.exit, agent.Undo = agent.Exit, p.command(agent.Undo)
-			if p.exit == api.ExitOK && slices.Contains(notDone, agent.Reason) {
-				p.exit = api.ExitFailed
+			if agent.Exit == api.ExitOK && slices.Contains(notDone, agent.Reason) {
+				agent.Exit = api.ExitFailed
 			}
+			p.exit, agent.Undo = agent.Exit, p.command(agent.Undo)
 			p.fresh(agent)
 			if p.asJSON {
 				return p.json(agent)
