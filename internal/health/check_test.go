@@ -200,7 +200,7 @@ func TestExecLeavesNobody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 				if p, err := proc.Look(pid); err != nil {
 					break
 				} else if time.Now().After(deadline) {

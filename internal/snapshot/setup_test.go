@@ -94,7 +94,7 @@ func refused(t *testing.T, sets []snapshot.Set, limits snapshot.Limits, why snap
 		if r.look != nil {
 			t.Error("a refused look was returned")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("Observe waits")
 	}
 }

@@ -182,13 +182,17 @@ func self(t *testing.T) string {
 	return path
 }
 
-// eventually waits for a condition.
+// eventually waits for a condition. It asks ever less often: each question to a real
+// owner is work for it, and a dozen tests that ask podman without a pause keep it
+// from what they wait for.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
+	pause := 2 * time.Millisecond
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(pause) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}
+		pause = min(pause*5/4, 100*time.Millisecond)
 	}
 }
 

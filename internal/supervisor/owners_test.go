@@ -86,7 +86,7 @@ type installed struct {
 func (i installed) open(known supervisor.Known) *supervisor.Owned {
 	return &supervisor.Owned{
 		Owner: i.ways.owner, StateDir: filepath.Join(i.dir, "state"), CheckPort: i.port,
-		StartTimeout: 10 * time.Second, StopTimeout: 10 * time.Second, KillDelay: 500 * time.Millisecond,
+		StartTimeout: 20 * time.Second, StopTimeout: 20 * time.Second, KillDelay: 500 * time.Millisecond,
 		Known: known,
 	}
 }
