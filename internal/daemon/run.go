@@ -77,6 +77,8 @@ func (d *Daemon) Run(ctx context.Context, name string, signals Signals, out io.W
 	end := make(chan int, 1)
 	guarded := make(chan error, 1)
 	var process atomic.Pointer[deadman.Process]
+	started := k.guard.State.Life.Process
+	process.Store(&started) // A signal that came during the start is for this one.
 	go func() {
 		guarded <- w.loop(ctx, nil, k, ears, func() {
 			p := k.guard.State.Life.Process
@@ -100,7 +102,7 @@ func (d *Daemon) Run(ctx context.Context, name string, signals Signals, out io.W
 			return 0, err
 		case sig := <-signals.Pass:
 			// One that comes while there is no agent is lost, as it would be without us.
-			if p := process.Load(); p != nil && !p.IsZero() {
+			if p := process.Load(); !p.IsZero() {
 				number, _ := sig.(syscall.Signal)
 				_ = proc.Signal(*p, number)
 			}
