@@ -127,14 +127,13 @@ func (e *examiner) examine(d *Disk) facts {
 
 	for _, path := range []string{stateDir, agentDir} {
 		if n := d.At(path); n != nil {
-			for name, i := range n.Names {
+			for name := range n.Names {
 				// The mirror of the state is of one boot, and nobody syncs it.
 				if strings.HasSuffix(name, ".json") && name != "state.json" {
 					text := d.At(path + "/" + name)
 					if !json.Valid(text.Data) {
 						f.wrong = append(f.wrong, fmt.Sprintf("%s/%s is no JSON: %d bytes", path, name, len(text.Data)))
 					}
-					_ = i
 				}
 			}
 		}

@@ -238,7 +238,11 @@ func (p *platter) losses(k int, choose func(k int, op *Op) bool, yield func(Loss
 		if !loss("only: "+it.Text, one(at, it, false)) || !loss("all but: "+it.Text, one(at, nil, true)) {
 			return false
 		}
-		for _, t := range tears(it) {
+		var was []byte
+		if n := p.durable.nodes[it.Inode]; n != nil {
+			was = n.Data
+		}
+		for _, t := range tears(it, was) {
 			what := fmt.Sprintf("%s of: %s", t.what, it.Text)
 			if !loss("only "+what, one(at, &t.op, false)) || !loss("all, but only "+what, one(at, &t.op, true)) {
 				return false
@@ -256,17 +260,20 @@ type tear struct {
 // sector is what a disk writes whole.
 const sector = 512
 
-// tears are what can be left of a write.
-func tears(op *Op) []tear {
+// tears are what can be left of a write to a file that was so. Where a write does not
+// arrive there is what was there, and zeros beyond the end of that.
+func tears(op *Op, was []byte) []tear {
 	if op.Kind != OpWrite || len(op.Data) == 0 {
 		return nil
 	}
+	missing := make([]byte, len(op.Data))
+	copy(missing, was[min(int(op.Offset), len(was)):])
 	part := func(what string, n int, data []byte) tear {
 		t := *op
 		t.Data = data[:n]
 		return tear{what, t}
 	}
-	list := []tear{part("the length", len(op.Data), make([]byte, len(op.Data)))}
+	list := []tear{part("the length", len(op.Data), missing)}
 	if len(op.Data) > 1 {
 		list = append(list, part("the first half", len(op.Data)/2, op.Data))
 	}
@@ -274,7 +281,8 @@ func tears(op *Op) []tear {
 		list = append(list, part("the first sector", sector, op.Data))
 		// All but the end, with a length as if it were there.
 		holes := slices.Clone(op.Data)
-		clear(holes[len(holes)-sector:])
+		end := len(holes) - sector
+		copy(holes[end:], missing[end:])
 		list = append(list, part("all but the last sector", len(holes), holes))
 	}
 	return list

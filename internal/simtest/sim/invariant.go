@@ -30,11 +30,17 @@ func CheckStep(p lifecycle.Policy, before, after lifecycle.State, actions []life
 			if a.Snapshot == "" {
 				return fmt.Errorf("a restore of nothing")
 			}
-			// A relapse is from one that has verified in the end.
-			if after.Incident.Exhausted || after.Incident.Half || after.Incident.Person != "" || a.Reason == deadman.Relapse {
+			target := after.Incident.Target.Identity
+			if was := before.Incident; a.Reason == deadman.Relapse {
+				// It is from one that has verified in the end, whatever came before.
+				if !was.Verified || !was.RolledBack || was.Target.Identity != target {
+					return fmt.Errorf("a relapse from what has not verified")
+				}
 				break
 			}
-			target := after.Incident.Target.Identity
+			if after.Incident.Exhausted || after.Incident.Half || after.Incident.Person != "" {
+				break
+			}
 			if slices.Contains(after.Incident.Tried, target) && slices.ContainsFunc(after.Incident.Failures,
 				func(f lifecycle.Failure) bool { return f.Identity == target }) {
 				return fmt.Errorf("a target that did not verify is tried again")
