@@ -335,13 +335,16 @@ func (w *World) auditAction(a lifecycle.Action) error {
 				return fmt.Errorf("%s does not start", w.versions[p.runs].name)
 			}
 		case deadman.Verified:
-			l.verified[l.onTarget] = true
+			// Whoever started it, what has failed on it before says nothing any more.
+			l.verified[l.startedOn] = true
+			delete(l.failed, l.startedOn)
 		case deadman.StartFailed, deadman.DiedInVerify, deadman.DeadlinePassed:
 			if l.armed.v >= 0 && l.startedOn == w.versions[l.armed.v].identity {
 				l.armed.passed = true
 			}
 			if l.onTarget != "" && !(w.state.Life.Answered && w.live().Identity != l.onTarget) {
 				l.open = append(l.open, l.onTarget)
+				delete(l.verified, l.onTarget)
 			}
 		}
 	case lifecycle.DoRestore:

@@ -58,6 +58,9 @@ func TestHistories(t *testing.T) {
 		})
 	}
 	wait.Wait()
+	if failed {
+		return
+	}
 	t.Logf("%d histories, %d steps, %d pairs of phase and event", *histories, steps, len(covered))
 }
 
