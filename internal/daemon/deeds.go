@@ -380,13 +380,15 @@ func (w *world) abandon(plan *restore.Plan, untidy bool) {
 }
 
 // plan is the plan of the restore in hand: the one that was saved, if it is for
-// the same target, or a new one, saved before it is returned.
+// the same target, or a new one, saved before it is returned. One that somebody's
+// write has stopped would be stopped by that for ever: after the Keep that took it
+// in there is a new one.
 func (w *world) plan(ctx context.Context, s lifecycle.State, resumed bool) (*restore.Plan, error) {
 	saved, ok, err := restore.Load(w.dir)
 	if err != nil {
 		return nil, err
 	}
-	if ok && !saved.Abandoned && saved.Snapshot == s.Pending.Snapshot && (resumed || s.Incident.Half) {
+	if ok && !saved.Abandoned && saved.Snapshot == s.Pending.Snapshot && (resumed || s.Incident.Half && saved.Keep == s.Incident.Kept.Snapshot) {
 		return saved, nil
 	}
 	if ok {

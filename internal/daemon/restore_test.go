@@ -36,3 +36,24 @@ func TestHalfARestoreIsHalfASet(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatWasRacedIsPlannedAnew: somebody writes while half of the set is put back.
+// His bytes are kept, and then the plan that they have stopped is of no use any more.
+// (Found by taking the power away.)
+func TestWhatWasRacedIsPlannedAnew(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.healthy()
+	good := m.read("etc/config.yaml")
+	m.write("etc/config.yaml", "listen: [\n")
+	first, second, err := m.d.RestoreRaced(t.Context(), "a", func() { m.write("etc/config.yaml", "listen: [somebody\n") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.OK || !first.Changed {
+		t.Errorf("with somebody's bytes there: ok %v, changed %v: %s", first.OK, first.Changed, first.Detail)
+	}
+	if !second.OK || m.read("etc/config.yaml") != good {
+		t.Errorf("once they were kept: ok %v: %s", second.OK, second.Detail)
+	}
+}
