@@ -24,7 +24,9 @@ cannot be told.
 --disable moves aside what is certain or likely: lines of a shared file are
 commented out, other files are renamed, units that a package brought are masked.
 A file that was changed meanwhile is refused. A loop that runs goes on unless
---kill is given. --restore undoes all of it, byte for byte.
+--kill is given. --restore undoes all of it, byte for byte: what others have
+written in a shared file since stays, and only where the lines themselves are
+gone, changed, or there a second time is it refused.
 
 exits:
   0   there is none that is certain or likely, or all are aside, or all restored

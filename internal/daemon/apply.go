@@ -193,8 +193,8 @@ func (k *keeper) applying(ctx context.Context, arg Arg) (*lifecycle.Word, error)
 	if err := k.fits(lifecycle.Apply); err != nil {
 		return nil, err
 	}
-	if arg.Reload && !w.reloads() {
-		return nil, refuse("leave out --reload, or give supervisor.command a `reload`", "cannot reload %s: its supervisor has no such thing", w.agent.Name)
+	if arg.Reload && !w.reloads(ctx) {
+		return nil, refuse("leave out --reload, or give its unit an ExecReload, or supervisor.command a `reload`", "cannot reload %s: its supervisor has no such thing", w.agent.Name)
 	}
 	from, err := w.source(ctx, arg)
 	if err != nil {
@@ -340,7 +340,7 @@ func (w *world) recompose(ctx context.Context, s lifecycle.State, kept *snapshot
 // reloader is a supervisor that can have a process read its config anew.
 type reloader interface {
 	// Reloads reports whether it can, as far as is known.
-	Reloads() bool
+	Reloads(ctx context.Context) bool
 	Reload(ctx context.Context) error
 }
 
@@ -349,14 +349,14 @@ var (
 	_ reloader = (*supervisor.Systemd)(nil)
 )
 
-func (w *world) reloads() bool {
+func (w *world) reloads(ctx context.Context) bool {
 	r, ok := w.sup.(reloader)
-	return ok && r.Reloads()
+	return ok && r.Reloads(ctx)
 }
 
 // reload has the agent's process read its config anew.
 func (w *world) reload(ctx context.Context) lifecycle.Outcome {
-	if !w.reloads() {
+	if !w.reloads(ctx) {
 		return failed(fmt.Errorf("cannot reload %s: its supervisor has no such thing", w.agent.Name))
 	}
 	if err := w.sup.(reloader).Reload(ctx); err != nil {

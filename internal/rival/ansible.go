@@ -14,7 +14,8 @@ const playbooksMax = 200
 // knows, and it is as good as the same.
 func (j *judge) ansiblePull(argv []string, s *scope) {
 	dir := s.path(option(argv, "-d", "--directory"))
-	if has(argv, "--check", "-C") {
+	// Its -C is the branch.
+	if has(argv, "--check") {
 		return
 	}
 	if dir == "" {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -57,10 +56,6 @@ type Outcome struct {
 // names of a certain form only.
 const asideSuffix = ".deadman-disabled"
 
-// commentMark begins a line that was commented out. All files whose lines are shared
-// begin a comment with #.
-const commentMark = "# disabled by deadman rivals: "
-
 // Disable moves aside what is at least likely a rival; everything else gets an
 // outcome without a deed. Doing so again does nothing.
 func Disable(ctx context.Context, h *Host, dir string, rivals []Rival, o Options) ([]Outcome, error) {
@@ -87,7 +82,7 @@ func Disable(ctx context.Context, h *Host, dir string, rivals []Rival, o Options
 		case r.from > 0:
 			if !done[r.Path] {
 				done[r.Path] = true
-				d.comment(ctx, linesOf(rivals, r.Path))
+				d.comment(ctx, inShared(rivals, r.Path))
 			}
 		default:
 			d.moveAside(ctx, r)
@@ -105,8 +100,8 @@ func Disable(ctx context.Context, h *Host, dir string, rivals []Rival, o Options
 	return d.outcomes, err
 }
 
-// linesOf are the rivals in one shared file that are to be commented out.
-func linesOf(rivals []Rival, p string) []Rival {
+// inShared are the rivals in one shared file that are to be commented out.
+func inShared(rivals []Rival, p string) []Rival {
 	var all []Rival
 	for _, r := range rivals {
 		if r.Path == p && r.from > 0 && r.Hint == "" && r.Sure() != Possible {
@@ -163,7 +158,8 @@ func (d *disabling) comment(ctx context.Context, rivals []Rival) {
 		d.done(e, "", &ChangedError{e.Path, changedSince})
 		return
 	}
-	after := commented(data, rivals)
+	e.Lines = spansOf(rivals)
+	after := commented(data, e.Lines)
 	e.Text, e.After = data, sumOf(after)
 	if err := d.j.write(&e); err != nil {
 		d.done(e, "", err)
@@ -182,21 +178,6 @@ func (d *disabling) comment(ctx context.Context, rivals []Rival) {
 		}
 	}
 	d.done(e, note, err)
-}
-
-// commented are bytes in which the lines of rivals are comments, and nothing else is
-// different.
-func commented(data []byte, rivals []Rival) []byte {
-	var b strings.Builder
-	n := 0
-	for line := range strings.Lines(string(data)) {
-		n++
-		if slices.ContainsFunc(rivals, func(r Rival) bool { return r.from <= n && n <= r.to }) {
-			b.WriteString(commentMark)
-		}
-		b.WriteString(line)
-	}
-	return []byte(b.String())
 }
 
 // toldOwner has what reads a file read it again. cron does so by itself.

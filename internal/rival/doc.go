@@ -19,7 +19,9 @@
 // before it is done; a file is compared with what was judged in the step that
 // replaces it; lines of a shared file are commented out, everything else is
 // renamed, so that restoring gives back the same bytes, owner and mode. A file
-// that somebody has changed meanwhile is left alone, in both directions.
+// that somebody has changed meanwhile is left alone, in both directions; of a shared
+// one that is to be restored, the lines that were commented out, since others go on
+// writing in it.
 //
 // It leaves out: other machines (ssh, docker exec), what is only typed into a
 // shell, binary property lists, and programs that cannot be read.

@@ -47,10 +47,12 @@ type entry struct {
 	Aside string `json:"aside,omitempty"`
 	Temp  string `json:"temp,omitempty"`
 	Link  string `json:"link,omitempty"`
-	// Before and After are SHA-256 of the bytes; Text are those before.
+	// Before and After are SHA-256 of the bytes; Text are those before, and Lines which
+	// of them were commented out.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
 	Text   []byte `json:"text,omitempty"`
+	Lines  []span `json:"lines,omitempty"`
 
 	Unit    string          `json:"unit,omitempty"`
 	User    string          `json:"user,omitempty"`

@@ -1,6 +1,7 @@
 package rival
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,12 +32,9 @@ func (e entry) state(h *Host) (state, string) {
 			return stateChanged, "it is gone"
 		case err != nil:
 			return stateChanged, err.Error()
-		case sumOf(data) == e.Before:
-			return stateUndone, ""
-		case sumOf(data) == e.After:
-			return stateDone, ""
 		}
-		return stateChanged, changedSince
+		s, _, why := e.shared(data)
+		return s, why
 	case Renamed:
 		was, is := e.same(h, e.Path), e.same(h, e.Aside)
 		switch {
@@ -120,7 +118,8 @@ func (j *journal) undone(h *Host, e entry) error {
 
 // Restore undoes what the journal says, the latest first: of all, or of those that
 // act on some agents. What somebody has changed since is left alone, and stays in
-// the journal. Doing so again does nothing.
+// the journal; of a shared file only a change of the rival's own lines is one. Doing so
+// again does nothing.
 func Restore(ctx context.Context, h *Host, dir string, agents []string, o Options) ([]Outcome, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -174,10 +173,19 @@ func (j *journal) restore(ctx context.Context, h *Host, e entry, o Options) (str
 	return "", j.undone(h, e)
 }
 
-// putBack writes the bytes that were.
+// putBack makes the lines that were commented out what they were. What else is in the
+// file stays.
 func (j *journal) putBack(h *Host, e entry, o Options) error {
 	if sumOf(e.Text) != e.Before {
 		return fmt.Errorf("cannot restore %s: the journal is damaged", e.Path)
+	}
+	now, _, err := readRegular(h.at(e.Path))
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %v", e.Path, err)
+	}
+	s, back, why := e.shared(now)
+	if s != stateDone {
+		return &ChangedError{e.Path, cmp.Or(why, changedSince)}
 	}
 	// The old temporary name may be taken by what an interrupted disabling left.
 	if dir, err := h.parent(e.Path); err == nil {
@@ -187,7 +195,7 @@ func (j *journal) putBack(h *Host, e entry, o Options) error {
 			return err
 		}
 	}
-	return replace(h, e.Path, e.Temp, e.After, e.Text, o.step)
+	return replace(h, e.Path, e.Temp, sumOf(now), back, o.step)
 }
 
 func unmask(h *Host, e entry) error {

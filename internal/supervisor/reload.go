@@ -9,7 +9,7 @@ import (
 )
 
 // Reloads reports whether there is a reload command.
-func (c *Command) Reloads() bool { return len(c.ReloadArgv) > 0 }
+func (c *Command) Reloads(context.Context) bool { return len(c.ReloadArgv) > 0 }
 
 // Reload runs the reload command, and waits for its end, StopTimeout at most. What
 // it brings about is for the checks to tell.
@@ -34,8 +34,17 @@ func (c *Command) Reload(ctx context.Context) error {
 	return nil
 }
 
-// Reloads: whether the unit has an ExecReload is found when it is asked.
-func (s *Systemd) Reloads() bool { return true }
+// Reloads reports whether systemd can reload the unit (CanReload): without an
+// ExecReload it cannot. Where it does not say, that is found when it is told to.
+func (s *Systemd) Reloads(ctx context.Context) bool {
+	m, err := dial(ctx, s.User)
+	if err != nil {
+		return true
+	}
+	defer m.close()
+	u, err := m.read(ctx, s.name())
+	return err != nil || !u.Unreloadable
+}
 
 // Reload has systemd reload the unit, and waits for the end of the job.
 func (s *Systemd) Reload(ctx context.Context) error {

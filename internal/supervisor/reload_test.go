@@ -32,7 +32,7 @@ func TestReload(t *testing.T) {
 			}
 		})
 	}
-	if none := (&supervisor.Command{}); none.Reloads() {
+	if none := (&supervisor.Command{}); none.Reloads(t.Context()) {
 		t.Error("one without a reload command can reload")
 	}
 }

@@ -27,6 +27,8 @@ type unit struct {
 	Job bool
 	// Unmet: it was to be started, and its conditions did not hold.
 	Unmet bool
+	// Unreloadable: it has no ExecReload.
+	Unreloadable bool
 
 	ActiveEnter, ActiveExit     time.Duration
 	InactiveEnter, InactiveExit time.Duration
@@ -72,6 +74,8 @@ func unitOf(p map[string]any) unit {
 	}
 	met, ok := p["ConditionResult"].(bool)
 	u.Unmet = ok && !met && at("Condition") > 0
+	can, ok := p["CanReload"].(bool)
+	u.Unreloadable = ok && !can
 	return u
 }
 

@@ -36,7 +36,7 @@ type settings struct {
 // knobs are the agent's flags.
 type knobs struct {
 	config, pidFile, need, cascade, starts, broken, hoard string
-	daemon, stamp, deaf, sick                             bool
+	daemon, stamp, deaf, sick, reload                     bool
 	after                                                 int
 	slow                                                  time.Duration
 }
@@ -56,6 +56,7 @@ func Main() {
 	flag.BoolVar(&k.stamp, "stamp", false, "count starts in the config")
 	flag.BoolVar(&k.sick, "sick", false, "say so on /health")
 	flag.BoolVar(&k.deaf, "deaf", false, "ignore SIGTERM")
+	flag.BoolVar(&k.reload, "reload", false, "at SIGHUP read the config anew, and end if that is no good")
 	flag.DurationVar(&k.slow, "slow", 0, "wait before listening")
 	flag.Parse()
 	if k.daemon && os.Getenv("AGENT_DAEMON") == "" {
@@ -156,7 +157,27 @@ func run(k knobs) error {
 	if k.hoard != "" {
 		go hoard(k.hoard)
 	}
-	return http.Serve(listener, k.handler(s))
+	var handler atomic.Value
+	handler.Store(k.handler(s))
+	if k.reload {
+		go k.reloads(&handler)
+	}
+	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.Load().(http.Handler).ServeHTTP(w, r)
+	}))
+}
+
+// reloads takes the config anew at each SIGHUP. One that it cannot read ends it.
+func (k knobs) reloads(handler *atomic.Value) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	for range hup {
+		s, err := load(k.config)
+		if err != nil {
+			fail(err)
+		}
+		handler.Store(k.handler(s))
+	}
 }
 
 // hoard waits for a file, removes it, and takes memory until it is killed.

@@ -202,6 +202,62 @@ func TestSystemd(t *testing.T) {
 		s.check(t, 0)
 	})
 
+	// What is reloaded is on trial as what is started on is, but the process goes on, so
+	// it is a candidate until the next start.
+	t.Run("reload", func(t *testing.T) {
+		s := m.agent(t, "hup", 8012, "/t/agent -reload -config /srv/hup/config.yaml -pid-file /run/hup.pid", "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'")
+		apply := func(text string, want int) string {
+			t.Helper()
+			m.write(t, "/srv/new/config.yaml", text)
+			out, status := m.Try("deadman apply hup --reload --from /srv/new --wait 30s")
+			if status != want {
+				t.Fatalf("apply: status %d, want %d\n%s\n%s", status, want, out, m.run(t, "deadman history hup"))
+			}
+			return out
+		}
+		known := func(text string) {
+			t.Helper()
+			if got := m.read(t, "/var/lib/deadman/agents/hup/last-known-good/config.yaml"); got != text {
+				t.Errorf("the known good is\n%s", got)
+			}
+		}
+		newer := strings.Replace(good(8012), "m1", "m2", 1)
+		pid := m.run(t, "cat /run/hup.pid")
+		if out := apply(newer, 0); !strings.Contains(out, "not proven yet") {
+			t.Errorf("apply says %s", out)
+		}
+		m.run(t, "(exec 3<>/dev/tcp/127.0.0.1/8012; printf 'GET /model HTTP/1.0\r\n\r\n' >&3; timeout 10 cat <&3 | grep -qx m2)")
+		if now := m.run(t, "cat /run/hup.pid"); now != pid {
+			t.Errorf("it is %s, and was %s", now, pid)
+		}
+		known(good(8012))
+
+		// It dies of the next one, which is taken back; and its start on the one before is
+		// what proves that.
+		if out := apply(newer+"unheard-of: 1\n", 1); !strings.Contains(out, "reverted") {
+			t.Errorf("apply says %s", out)
+		}
+		if got := m.read(t, "/srv/hup/config.yaml"); got != newer {
+			t.Errorf("the config is\n%s", got)
+		}
+		m.run(t, "systemctl is-active hup")
+		m.until(t, "deadman check hup >/dev/null 2>&1; cmp /srv/hup/config.yaml /var/lib/deadman/agents/hup/last-known-good/config.yaml")
+		known(newer)
+		if out := apply(newer+"unheard-of: 1\n", 2); !strings.Contains(out, "it is held") {
+			t.Errorf("apply says %s", out)
+		}
+
+		// A unit that cannot reload is not restarted to find that out.
+		s.unit(t, s.exec())
+		pid = m.run(t, "cat /run/hup.pid")
+		if out := apply(good(8012), 2); !strings.Contains(out, "cannot reload hup") {
+			t.Errorf("apply says %s", out)
+		}
+		if now := m.run(t, "cat /run/hup.pid"); now != pid {
+			t.Errorf("it is %s, and was %s", now, pid)
+		}
+	})
+
 	// deadman's own unit. A watch that hangs is ended by systemd's watchdog and
 	// replaced; its child lives on and is adopted.
 	t.Run("watchdog", func(t *testing.T) {
