@@ -31,14 +31,14 @@ func CheckStep(p lifecycle.Policy, before, after lifecycle.State, actions []life
 				return fmt.Errorf("a restore of nothing")
 			}
 			target := after.Incident.Target.Identity
+			if after.Incident.Exhausted || after.Incident.Half || after.Incident.Person != "" {
+				break
+			}
 			if was := before.Incident; a.Reason == deadman.Relapse {
 				// It is from one that has verified in the end, whatever came before.
 				if !was.Verified || !was.RolledBack || was.Target.Identity != target {
 					return fmt.Errorf("a relapse from what has not verified")
 				}
-				break
-			}
-			if after.Incident.Exhausted || after.Incident.Half || after.Incident.Person != "" {
 				break
 			}
 			if slices.Contains(after.Incident.Tried, target) && slices.ContainsFunc(after.Incident.Failures,
