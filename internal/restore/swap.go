@@ -196,7 +196,7 @@ func (e *executor) setAside(d *dir, base string, s Step) error {
 	e.at("set aside")
 	_, ok, err := e.accept(d, old, s)
 	if err != nil || !ok {
-		back := errors.Join(atomicfile.Move(d.root, old, d.root, base), d.f.Sync())
+		back := atomicfile.Move(d.root, old, d.root, base) // Synced with what is staged, which goes now.
 		if err == nil {
 			err = &ErrChangedSinceKeep{Name: s.Name()}
 		}

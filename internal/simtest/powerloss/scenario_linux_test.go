@@ -121,6 +121,55 @@ var deeds = []deed{
 		w.kill()
 		w.do("check", "a")
 	}},
+	// Somebody writes in the very moment in which the file is replaced, or removed.
+	{"raced", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
+		w.kill()
+		w.onward()
+		w.race("etc/config.yaml", "listen: [somebody\n", false)
+		w.do("check", "a")
+		w.raced()
+	}},
+	{"raced-remove", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n", "new.env": "B=1\n"})
+		w.kill()
+		w.onward()
+		w.race("etc/new.env", "B=somebody\n", false)
+		w.do("check", "a")
+		w.raced()
+	}},
+	{"raced-no-exchange", config{Files: twoFiles}, func(w *world) {
+		w.fs.NoExchange = true
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
+		w.kill()
+		w.onward()
+		w.race("etc/config.yaml", "listen: [somebody\n", false)
+		w.do("check", "a")
+		w.raced()
+	}},
+	// And deadman is killed before it can look at what it has moved. There is nothing
+	// else to be tidied there.
+	{"raced-crash", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n"})
+		w.kill()
+		w.onward()
+		w.race("etc/config.yaml", "listen: [somebody\n", true)
+		w.dies("check", "a")
+		w.do("check", "a")
+	}},
+	{"raced-remove-crash", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n", "new.env": "B=1\n"})
+		w.kill()
+		w.onward()
+		w.race("etc/new.env", "B=somebody\n", true)
+		w.dies("check", "a")
+		w.do("check", "a")
+	}},
 	// The database cannot be written for a while.
 	{"spool", config{Files: twoFiles}, func(w *world) {
 		w.proven()

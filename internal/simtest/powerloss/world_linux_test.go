@@ -56,6 +56,7 @@ type world struct {
 	config     config
 	marks      []mark
 	watched    []string // further files that a command writes
+	written    []written
 	server     interface{ Unmount() error }
 }
 
@@ -71,6 +72,13 @@ type mark struct {
 	at     int    // after so many operations
 	what   string // was done last
 	edited bool   // not by deadman: a loss before it is not of interest
+}
+
+// written is what somebody wrote, durably, and only he has: it must stay.
+type written struct {
+	at   int // after so many operations
+	path string
+	sum  [sha256.Size]byte
 }
 
 // files are a set, by path beneath the root.
@@ -154,6 +162,9 @@ func (w *world) good(model string) string {
 
 // mark ends what one command did.
 func (w *world) mark(what string) { w.marks = append(w.marks, mark{at: w.fs.Len(), what: what}) }
+
+// onward has only what comes now judged: what led here is another deed.
+func (w *world) onward() { w.marks = w.marks[len(w.marks)-1:] }
 
 // edit is done by a person whose editor syncs all.
 func (w *world) edit(what string, do func() error) {
@@ -245,6 +256,38 @@ func (w *world) start() {
 		w.t.Fatalf("%v\n%s", err, out)
 	}
 	w.await("a pid file", func() bool { text, err := os.ReadFile(pid); return err == nil && len(text) > 0 })
+}
+
+// race has somebody write to the file at path in the very moment in which deadman
+// next gives it another name. If deadman dies, it does so right after.
+func (w *world) race(path, text string, dies bool) {
+	w.fs.Race = func(pid uint32, at string) {
+		if at != path {
+			return
+		}
+		w.fs.Race = nil
+		w.written = append(w.written, written{w.fs.Overwrite(path, []byte(text)), path, sha256.Sum256([]byte(text))})
+		if dies {
+			_ = syscall.Kill(int(pid), syscall.SIGKILL)
+		}
+	}
+}
+
+// raced makes sure that the race was run.
+func (w *world) raced() {
+	w.t.Helper()
+	if len(w.written) == 0 {
+		w.t.Fatal("nobody wrote: what was to be raced was never moved")
+	}
+}
+
+// dies runs deadman, which is killed.
+func (w *world) dies(args ...string) {
+	w.t.Helper()
+	if out, exit := w.run(args...); exit != -1 {
+		w.t.Fatalf("deadman %s was not killed: exit %d\n%s", strings.Join(args, " "), exit, out)
+	}
+	w.raced()
 }
 
 // kill kills whatever has a file of this world among its arguments.
