@@ -394,7 +394,7 @@ var finishes atomic.Int64
 
 func finish(stateDir string) error {
 	plan, ok, err := restore.Load(stateDir)
-	if err != nil || !ok {
+	if err != nil || !ok || plan.Abandoned {
 		return err
 	}
 	store, err := snapshot.Open(stateDir, "a")

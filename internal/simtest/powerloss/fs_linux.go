@@ -38,13 +38,15 @@ type FS struct {
 	// Fault, if it is set, is asked before an operation on a path, and its error
 	// is that of the operation: "write", "sync", "create", "rename".
 	Fault func(what, path string) syscall.Errno
-	// Race, if it is set, is called before what is at a path gets another name, or
-	// none, by the doing of the process pid: for somebody who writes there in that
-	// very moment, by [FS.Overwrite].
+	// Race, if it is set, is called before the process pid gives what is at a path
+	// another name, or none, or writes to it: for what happens in that very moment,
+	// like [FS.Overwrite].
 	Race func(pid uint32, path string)
 	// NoExchange is that two names cannot be exchanged, and that renaming without
 	// replacing cannot be promised, as on NFS.
 	NoExchange bool
+	// NoAllocate is that space is had only by writing, as on NFS.
+	NoAllocate bool
 }
 
 type times struct{ modified, changed time.Time }
@@ -481,6 +483,7 @@ func (fs *FS) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, f
 	if s := fs.fault("write", fs.paths[i]); s != fuse.OK {
 		return 0, s
 	}
+	fs.race(&in.InHeader, fs.paths[i])
 	fs.do(Op{
 		Kind: OpWrite, Text: fs.text(fmt.Sprintf("write %d bytes at %d to", len(data), in.Offset), i),
 		Inode: i, Offset: int64(in.Offset), Data: slices.Clone(data),
@@ -492,7 +495,7 @@ func (fs *FS) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	i := Inode(in.NodeId)
-	if in.Mode&^unix.FALLOC_FL_KEEP_SIZE != 0 {
+	if fs.NoAllocate || in.Mode&^unix.FALLOC_FL_KEEP_SIZE != 0 {
 		return fuse.Status(syscall.EOPNOTSUPP)
 	}
 	if s := fs.fault("write", fs.paths[i]); s != fuse.OK {

@@ -58,6 +58,11 @@ func newJudge(w *world) *judge {
 				}
 			}
 		}
+		if f.plan { // It is still to be finished.
+			if done := j.ex.finish(d); !done.changed {
+				f.live = done.live
+			}
+		}
 		j.floors = append(j.floors, floor{at, f})
 	}
 	// With the tail of a history the first mark may lie before it.
@@ -321,6 +326,10 @@ func (j *judge) all(try func(k int, op *Op) bool) verdict {
 	})
 	close(work)
 	wait.Wait()
+	if len(j.w.broken) > 0 {
+		at := len(j.history.Ops)
+		v.violation, v.found = &Loss{Point: at, What: "none", Disk: j.history.After(at)}, j.w.broken
+	}
 	return v
 }
 

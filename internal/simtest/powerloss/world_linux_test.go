@@ -57,6 +57,7 @@ type world struct {
 	marks      []mark
 	watched    []string // further files that a command writes
 	written    []written
+	broken     []string // what a deed itself has found
 	server     interface{ Unmount() error }
 }
 
@@ -258,26 +259,35 @@ func (w *world) start() {
 	w.await("a pid file", func() bool { text, err := os.ReadFile(pid); return err == nil && len(text) > 0 })
 }
 
-// race has somebody write to the file at path in the very moment in which deadman
-// next gives it another name. If deadman dies, it does so right after.
-func (w *world) race(path, text string, dies bool) {
-	w.fs.Race = func(pid uint32, at string) {
-		if at != path {
-			return
-		}
-		w.fs.Race = nil
-		w.written = append(w.written, written{w.fs.Overwrite(path, []byte(text)), path, sha256.Sum256([]byte(text))})
-		if dies {
-			_ = syscall.Kill(int(pid), syscall.SIGKILL)
+// moment calls do once, at the first change by a process of a path of which is says
+// so, right before it: see [FS.Race].
+func (w *world) moment(is func(path string) bool, do func(pid uint32, path string)) {
+	w.fs.Race = func(pid uint32, path string) {
+		if is(path) {
+			w.fs.Race = nil
+			do(pid, path)
 		}
 	}
 }
 
-// raced makes sure that the race was run.
-func (w *world) raced() {
+// somebody writes text in place, durably, in the moment in which deadman moves path.
+func (w *world) somebody(path, text string, then func(pid uint32, path string)) {
+	w.moment(func(at string) bool { return at == path }, func(pid uint32, path string) {
+		w.written = append(w.written, written{w.fs.Overwrite(path, []byte(text)), path, sha256.Sum256([]byte(text))})
+		if then != nil {
+			then(pid, path)
+		}
+	})
+}
+
+// die kills a process, which ends as soon as its system call has.
+func die(pid uint32, _ string) { _ = syscall.Kill(int(pid), syscall.SIGKILL) }
+
+// happened makes sure that the moment came.
+func (w *world) happened() {
 	w.t.Helper()
-	if len(w.written) == 0 {
-		w.t.Fatal("nobody wrote: what was to be raced was never moved")
+	if w.fs.Race != nil {
+		w.t.Fatal("the moment never came")
 	}
 }
 
@@ -287,7 +297,7 @@ func (w *world) dies(args ...string) {
 	if out, exit := w.run(args...); exit != -1 {
 		w.t.Fatalf("deadman %s was not killed: exit %d\n%s", strings.Join(args, " "), exit, out)
 	}
-	w.raced()
+	w.happened()
 }
 
 // kill kills whatever has a file of this world among its arguments.
