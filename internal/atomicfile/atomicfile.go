@@ -99,9 +99,9 @@ func Exchange(root *os.Root, a, b string) error {
 // to, in one step, unless there is something at b: then the error is
 // [fs.ErrExist] and nothing has been changed. It does not sync the directories.
 //
-// Where the kernel cannot promise that, b is made a second name of a before a
-// goes, which takes two steps; and where there are no hard links either (FAT)
-// b is only looked at first.
+// Where the kernel cannot promise that, b is made a second name of a, durably,
+// before a goes, which takes two steps; and where there are no hard links either
+// (FAT) b is only looked at first.
 func Move(from *os.Root, a string, to *os.Root, b string) error {
 	if err := move(from, a, to, b); err != nil {
 		return fmt.Errorf("cannot rename %s to %s: %w", a, b, err)
@@ -130,6 +130,9 @@ func move(from *os.Root, a string, to *os.Root, b string) error {
 	}
 	err = unix.Linkat(int(f.Fd()), a, int(t.Fd()), b, 0)
 	if err == nil {
+		if err := t.Sync(); err != nil {
+			return errors.Join(err, unix.Unlinkat(int(t.Fd()), b, 0))
+		}
 		return unix.Unlinkat(int(f.Fd()), a, 0)
 	}
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOTSUP) {

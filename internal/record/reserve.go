@@ -41,9 +41,6 @@ func Reserve(dir string, size int64) error {
 		_ = f.Truncate(0)
 		return fmt.Errorf("cannot reserve %d bytes in %s: %w", size, dir, err)
 	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("cannot reserve space: %w", err)
-	}
 	return nil
 }
 
@@ -93,7 +90,8 @@ func freeSpace(f *os.File) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// fill allocates by writing, for file systems that cannot do it otherwise.
+// fill allocates by writing, for file systems that cannot do it otherwise. Among them
+// are some (NFS) that look for the space only when it is synced.
 func fill(f *os.File, size int64) error {
 	zeros := make([]byte, 1<<16)
 	for at := int64(0); at < size; at += int64(len(zeros)) {
@@ -101,5 +99,5 @@ func fill(f *os.File, size int64) error {
 			return err
 		}
 	}
-	return nil
+	return f.Sync()
 }

@@ -66,7 +66,8 @@ func (e *executor) moveAside(d *dir, base string, s Step) error {
 		err = &ErrChangedSinceKeep{Name: s.Name()}
 	}
 	if err != nil {
-		return errors.Join(err, atomicfile.Move(d.root, s.Aside, d.root, base), d.f.Sync())
+		// Synced with what is staged beside it, which goes now.
+		return errors.Join(err, atomicfile.Move(d.root, s.Aside, d.root, base))
 	}
 	return d.f.Sync()
 }

@@ -127,6 +127,7 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 	if e.plan.Version != Version {
 		return e.report, fmt.Errorf("cannot execute plan: it has version %d and this program knows %d", e.plan.Version, Version)
 	}
+	defer func() { e.plan.begun = true }()
 	e.tops = newTops(e.plan)
 	defer e.tops.close()
 	if err := e.checkRoots(); err != nil {
@@ -156,6 +157,11 @@ func (e *executor) execute(ctx context.Context) (Report, error) {
 	}
 	if tidied != nil {
 		return e.report, tidied
+	}
+	if e.plan.begun {
+		if err := e.each(e.settled); err != nil {
+			return e.report, err
+		}
 	}
 	return e.report, e.plan.readBack(context.WithoutCancel(ctx), e.tops)
 }
@@ -241,6 +247,30 @@ func (e *executor) perform(i int) error {
 		return fmt.Errorf("cannot execute plan: step %q is unknown", s.Op)
 	}
 	if err != nil {
+		return e.blocked(s, err)
+	}
+	return nil
+}
+
+// settled makes step i durable once more: of what an earlier go has done nobody can
+// see whether it was.
+func (e *executor) settled(i int) error {
+	s := e.plan.Steps[i]
+	d, base, whole, err := e.tops.descend(s.Dir, s.path())
+	if err != nil {
+		return e.blocked(s, err)
+	}
+	defer d.close()
+	if whole && s.Want != nil && s.Want.Type != snapshot.Link {
+		f, err := d.root.OpenFile(base, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return e.blocked(s, err)
+		}
+	}
+	if err := d.f.Sync(); err != nil {
 		return e.blocked(s, err)
 	}
 	return nil

@@ -48,6 +48,7 @@ type Plan struct {
 	Abandoned bool `json:"abandoned,omitempty"`
 
 	stateDir string            // where splices were saved; "" before Save
+	begun    bool              // perhaps carried out in part
 	splices  map[string][]byte // by sha256, until Save
 }
 
@@ -232,7 +233,7 @@ func Load(stateDir string) (*Plan, bool, error) {
 		return nil, false, fmt.Errorf("cannot load plan %s: it has version %d and this program knows %d",
 			filepath.Join(stateDir, planFile), head.Version, Version)
 	}
-	p := &Plan{stateDir: stateDir}
+	p := &Plan{stateDir: stateDir, begun: true}
 	if err := json.Unmarshal(data, p); err != nil {
 		return nil, false, fmt.Errorf("cannot load plan %s: %v", filepath.Join(stateDir, planFile), err)
 	}

@@ -316,7 +316,10 @@ func (e *executor) tidyIn(d *dir, base string, s Step, own bool) error {
 			if err = e.exchange(d.root, name, base); errors.Is(err, atomicfile.ErrNoExchange) {
 				err = d.root.Rename(name, base)
 			} else if err == nil {
-				err = unlink(name)
+				// What is back must be so on the disk before its other name goes.
+				if err = d.f.Sync(); err == nil {
+					err = unlink(name)
+				}
 			}
 			err = errors.Join(err, d.f.Sync(), &ErrChangedSinceKeep{Name: s.Name()})
 		default:

@@ -196,7 +196,7 @@ func (e *executor) setAside(d *dir, base string, s Step) error {
 	e.at("set aside")
 	_, ok, err := e.accept(d, old, s)
 	if err != nil || !ok {
-		back := errors.Join(atomicfile.Move(d.root, old, d.root, base), d.f.Sync())
+		back := atomicfile.Move(d.root, old, d.root, base) // Synced with what is staged, which goes now.
 		if err == nil {
 			err = &ErrChangedSinceKeep{Name: s.Name()}
 		}
@@ -210,7 +210,8 @@ func (e *executor) setAside(d *dir, base string, s Step) error {
 }
 
 // overwrite writes a file in place that cannot be renamed over. The part that
-// needs new space goes first: if there is none, the file is as it was.
+// needs new space goes first: if there is none, the file is as it was. Some file
+// systems (NFS) find out only when it is synced.
 func (e *executor) overwrite(d *dir, base string, s Step) error {
 	if s.Want.Type != snapshot.File {
 		return errors.New("it is a mount point, where a link belongs")
@@ -266,9 +267,6 @@ func (e *executor) overwrite(d *dir, base string, s Step) error {
 	if err := f.Truncate(int64(len(data))); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
 	e.at("wrote in place")
 	if now, err = lookFile(f, s.Want.Size); err != nil {
 		return err
@@ -276,7 +274,7 @@ func (e *executor) overwrite(d *dir, base string, s Step) error {
 	if !sameBytes(now.Member, *s.Want) {
 		return &ErrChangedSinceKeep{Name: s.Name()}
 	}
-	return dress(f, now.Member, *s.Want)
+	return dress(f, now.Member, *s.Want) // and syncs
 }
 
 // remove is idempotent: a file that is gone, or has made room for what belongs

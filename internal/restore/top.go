@@ -145,5 +145,5 @@ func (e *executor) makeRoot(id snapshot.RootID) error {
 		}
 		e.report.Notes = append(e.report.Notes, id.Path+" was gone, and was made anew")
 	}
-	return errors.Join(d.f.Sync(), up.f.Sync())
+	return up.f.Sync() // What is put into it syncs the directory itself.
 }

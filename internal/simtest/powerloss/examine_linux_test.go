@@ -333,45 +333,68 @@ func readStore(dir string) storeFacts {
 	return f
 }
 
-// finished finishes the plan on d, as deadman is told to before an agent is
-// started, and returns the set that is then in place. Now and then it is the
-// program that does so, else the two calls that it consists of.
-func (e *examiner) finished(d *Disk) (live string, temps []string, err error) {
-	type result struct {
-		live  string
-		temps []string
-		err   error
-	}
-	r := once(e, "finish", d, []string{etcDir, agentDir + "/snapshots", agentDir + "/plan.json", agentDir + "/plan.d"}, func(dir string) (r result) {
+// finished is what finishing a plan has led to.
+type finished struct {
+	live  string // which set is then in place
+	temps []string
+	files [][sha256.Size]byte // among the agent's, by their bytes
+	// changed is that somebody has written meanwhile. What he wrote is where he wrote
+	// it, and a round keeps that and begins anew.
+	changed bool
+	err     error
+}
+
+// finish finishes the plan on d, as deadman is told to before an agent is
+// started. Now and then it is the program that does so, else the two calls that
+// it consists of.
+func (e *examiner) finish(d *Disk) finished {
+	return once(e, "finish", d, []string{etcDir, agentDir + "/snapshots", agentDir + "/plan.json", agentDir + "/plan.d"}, func(dir string) (f finished) {
 		if program := finishes.Add(1)%16 == 0; program {
-			if r.err = e.w.relocate(dir, e.w.mount); r.err == nil {
+			if f.err = e.w.relocate(dir, e.w.mount); f.err == nil {
 				var out string
-				if out, r.err = e.w.inside(dir, "check", "--finish", "a"); r.err != nil {
-					r.err = fmt.Errorf("check --finish: %w: %s", r.err, out)
+				if out, f.err = e.w.inside(dir, "check", "--finish", "a"); f.err != nil {
+					f.changed = strings.Contains(out, "has changed since it was kept")
+					f.err = fmt.Errorf("check --finish: %w: %s", f.err, out)
 				}
 			}
-		} else if r.err = e.w.relocate(dir, dir); r.err == nil {
-			r.err = finish(filepath.Join(dir, agentDir))
+		} else if f.err = e.w.relocate(dir, dir); f.err == nil {
+			f.err = finish(filepath.Join(dir, agentDir))
+			var changed *restore.ErrChangedSinceKeep
+			f.changed = errors.As(f.err, &changed)
 		}
-		if r.err != nil {
-			return r
+		if f.changed {
+			f.err = nil
+		}
+		if f.err != nil {
+			return f
 		}
 		after, err := ReadDisk(dir)
 		if err != nil {
-			r.err = err
-			return r
+			f.err = err
+			return f
 		}
-		r.live, r.temps = liveSet(after)
-		return r
+		f.live, f.temps = liveSet(after)
+		f.files = liveFiles(after)
+		return f
 	})
-	return r.live, r.temps, r.err
+}
+
+// liveFiles are the bytes of the agent's files, whatever they are called, but by
+// names that are to go.
+func liveFiles(d *Disk) (sums [][sha256.Size]byte) {
+	d.Walk(etcDir, func(path string, n *Node) {
+		if !n.IsDir() && !atomicfile.IsTemp(path) {
+			sums = append(sums, sha256.Sum256(n.Data))
+		}
+	})
+	return sums
 }
 
 var finishes atomic.Int64
 
 func finish(stateDir string) error {
 	plan, ok, err := restore.Load(stateDir)
-	if err != nil || !ok {
+	if err != nil || !ok || plan.Abandoned {
 		return err
 	}
 	store, err := snapshot.Open(stateDir, "a")

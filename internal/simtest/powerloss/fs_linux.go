@@ -38,9 +38,15 @@ type FS struct {
 	// Fault, if it is set, is asked before an operation on a path, and its error
 	// is that of the operation: "write", "sync", "create", "rename".
 	Fault func(what, path string) syscall.Errno
+	// Race, if it is set, is called before the process pid gives what is at a path
+	// another name, or none, or writes to it: for what happens in that very moment,
+	// like [FS.Overwrite].
+	Race func(pid uint32, path string)
 	// NoExchange is that two names cannot be exchanged, and that renaming without
 	// replacing cannot be promised, as on NFS.
 	NoExchange bool
+	// NoAllocate is that space is had only by writing, as on NFS.
+	NoAllocate bool
 }
 
 type times struct{ modified, changed time.Time }
@@ -102,6 +108,27 @@ func (fs *FS) SyncAll() {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	fs.do(Op{Kind: OpSyncAll, Text: "sync all"})
+}
+
+// Overwrite writes to a file in place, durably, and returns after how many operations
+// that was. It is for Race alone.
+func (fs *FS) Overwrite(path string, data []byte) int {
+	i := Root
+	for name := range strings.SplitSeq(path, "/") {
+		i = fs.now.nodes[i].Names[name]
+	}
+	fs.do(Op{Kind: OpTruncate, Text: fs.text("somebody truncates", i), Inode: i})
+	fs.do(Op{Kind: OpWrite, Text: fs.text("somebody writes to", i), Inode: i, Data: data})
+	fs.do(Op{Kind: OpSync, Text: fs.text("somebody syncs", i), Inode: i})
+	return len(fs.history.Ops)
+}
+
+func (fs *FS) race(h *fuse.InHeader, paths ...string) {
+	for _, path := range paths {
+		if fs.Race != nil {
+			fs.Race(h.Pid, path)
+		}
+	}
 }
 
 // do does an operation and logs it.
@@ -312,6 +339,7 @@ func (fs *FS) remove(h *fuse.InHeader, name string, isDir bool) fuse.Status {
 	case len(n.Names) > 0:
 		return fuse.Status(syscall.ENOTEMPTY)
 	}
+	fs.race(h, filepath.Join(fs.paths[dir], name))
 	fs.do(Op{Kind: OpNames, Text: "remove /" + filepath.Join(fs.paths[dir], name), Names: []Name{{dir, name, 0}}})
 	return fuse.OK
 }
@@ -330,7 +358,8 @@ func (fs *FS) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName stri
 	from, to := Inode(in.NodeId), Inode(in.Newdir)
 	i, j := fs.now.nodes[from].Names[oldName], fs.now.nodes[to].Names[newName]
 	exchange, whole := in.Flags&unix.RENAME_EXCHANGE != 0, in.Flags&unix.RENAME_NOREPLACE != 0
-	for _, path := range []string{filepath.Join(fs.paths[from], oldName), filepath.Join(fs.paths[to], newName)} {
+	paths := []string{filepath.Join(fs.paths[from], oldName), filepath.Join(fs.paths[to], newName)}
+	for _, path := range paths {
 		if s := fs.fault("rename", path); s != fuse.OK {
 			return s
 		}
@@ -353,13 +382,14 @@ func (fs *FS) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName stri
 			return fuse.Status(syscall.ENOTEMPTY)
 		}
 	}
+	fs.race(&in.InHeader, paths...)
 	op := Op{Kind: OpNames, Names: []Name{{from, oldName, 0}, {to, newName, i}}}
 	verb := "rename /"
 	if exchange {
 		op.Names[0].Inode = j
 		verb = "exchange /"
 	}
-	op.Text = verb + filepath.Join(fs.paths[from], oldName) + " and /" + filepath.Join(fs.paths[to], newName)
+	op.Text = verb + paths[0] + " and /" + paths[1]
 	fs.do(op)
 	return fuse.OK
 }
@@ -453,6 +483,7 @@ func (fs *FS) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, f
 	if s := fs.fault("write", fs.paths[i]); s != fuse.OK {
 		return 0, s
 	}
+	fs.race(&in.InHeader, fs.paths[i])
 	fs.do(Op{
 		Kind: OpWrite, Text: fs.text(fmt.Sprintf("write %d bytes at %d to", len(data), in.Offset), i),
 		Inode: i, Offset: int64(in.Offset), Data: slices.Clone(data),
@@ -464,7 +495,7 @@ func (fs *FS) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	i := Inode(in.NodeId)
-	if in.Mode&^unix.FALLOC_FL_KEEP_SIZE != 0 {
+	if fs.NoAllocate || in.Mode&^unix.FALLOC_FL_KEEP_SIZE != 0 {
 		return fuse.Status(syscall.EOPNOTSUPP)
 	}
 	if s := fs.fault("write", fs.paths[i]); s != fuse.OK {

@@ -29,7 +29,7 @@ type judge struct {
 	floors []floor
 	// known and live are every value that processes saw, and from when on.
 	known, live []value
-	planned     bool // a plan was seen last
+	planned     string // the plan that was seen last, "" for none
 	// removed are snapshots that were taken away on purpose, and from when on.
 	removed map[string]int
 }
@@ -56,6 +56,11 @@ func newJudge(w *world) *judge {
 				if _, there := f.stored[id]; !there {
 					j.removed[id] = j.floors[n-1].at
 				}
+			}
+		}
+		if f.plan { // It is still to be finished.
+			if done := j.ex.finish(d); !done.changed {
+				f.live = done.live
 			}
 		}
 		j.floors = append(j.floors, floor{at, f})
@@ -93,17 +98,19 @@ func (j *judge) see(at int, d *Disk) {
 	}
 	live, _ := liveSet(d)
 	before := j.planned
-	if j.planned = d.At(agentDir+"/plan.json") != nil; j.planned {
-		if before {
+	j.planned = ""
+	if plan := d.At(agentDir + "/plan.json"); plan != nil {
+		if j.planned = string(plan.Data); j.planned == before {
 			return // A set in the middle of being put back is none.
 		}
 		// From now on what the plan leads to can be, even if it is given up.
-		var err error
-		if live, _, err = j.ex.finished(d); err != nil {
-			j.w.t.Fatalf("without a loss, after %d operations: %v", at, err)
+		done := j.ex.finish(d)
+		if done.err != nil {
+			j.w.t.Fatalf("without a loss, after %d operations: %v", at, done.err)
 		}
+		live = done.live
 	}
-	if n := len(j.live); n == 0 || j.live[n-1].is != live {
+	if n := len(j.live); n == 0 || j.live[n-1].is != live || j.planned != "" {
 		j.live = append(j.live, value{at, live})
 	}
 }
@@ -209,18 +216,25 @@ func (j *judge) violations(l Loss) []string {
 
 	// The live config.
 	can := between(j.live, hold.live, hold.at, until)
-	live, temps := f.live, f.temps
+	done := finished{live: f.live, temps: f.temps, files: liveFiles(l.Disk)}
 	if f.plan {
-		var err error
-		if live, temps, err = j.ex.finished(l.Disk); err != nil {
-			wrong("%v", err)
+		if done = j.ex.finish(l.Disk); done.err != nil {
+			wrong("%v", done.err)
 		}
 	}
-	if !slices.Contains(can, live) {
-		wrong("the live set is %s, and can be %q", live, can)
+	if done.changed && len(j.w.written) == 0 {
+		wrong("what nobody has written is taken for somebody's")
 	}
-	if len(temps) > 0 {
-		wrong("left among the agent's files: %q", temps)
+	if !done.changed && !slices.Contains(can, done.live) {
+		wrong("the live set is %s, and can be %q", done.live, can)
+	}
+	if !done.changed && len(done.temps) > 0 {
+		wrong("left among the agent's files: %q", done.temps)
+	}
+	for _, wr := range j.w.written {
+		if wr.at <= l.Point && !slices.Contains(done.files, wr.sum) && !stored(l.Disk, f, wr.sum) {
+			wrong("what somebody wrote to %s is lost", wr.path)
+		}
 	}
 
 	// What other programs read.
@@ -243,6 +257,16 @@ func (j *judge) violations(l Loss) []string {
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
+}
+
+// stored reports whether a snapshot that is whole has a file with these bytes.
+func stored(d *Disk, f facts, sum [sha256.Size]byte) (found bool) {
+	for id, wrong := range f.stored {
+		d.Walk(agentDir+"/snapshots/"+id, func(_ string, n *Node) {
+			found = found || wrong == "" && !n.IsDir() && sha256.Sum256(n.Data) == sum
+		})
+	}
+	return found
 }
 
 // verdict is what came of judging many losses.
@@ -302,6 +326,10 @@ func (j *judge) all(try func(k int, op *Op) bool) verdict {
 	})
 	close(work)
 	wait.Wait()
+	if len(j.w.broken) > 0 {
+		at := len(j.history.Ops)
+		v.violation, v.found = &Loss{Point: at, What: "none", Disk: j.history.After(at)}, j.w.broken
+	}
 	return v
 }
 

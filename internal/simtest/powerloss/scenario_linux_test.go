@@ -1,12 +1,16 @@
 package powerloss_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"deadman/internal/atomicfile"
 )
 
 // A deed is something that deadman does, and that must survive a loss of power
@@ -103,12 +107,7 @@ var deeds = []deed{
 	// A file that is a mount point cannot be renamed over.
 	{"in-place", config{Files: twoFiles}, func(w *world) {
 		w.proven()
-		w.fs.Fault = func(what, path string) syscall.Errno {
-			if what == "rename" && path == "etc/config.yaml" {
-				return syscall.EBUSY
-			}
-			return 0
-		}
+		w.fs.Fault = notMoved
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
 		w.kill()
 		w.do("check", "a")
@@ -120,6 +119,130 @@ var deeds = []deed{
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
 		w.kill()
 		w.do("check", "a")
+	}},
+	// Somebody writes in the very moment in which the file is replaced, or removed.
+	{"raced", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
+		w.kill()
+		w.onward()
+		w.somebody("etc/config.yaml", "listen: [somebody\n", nil)
+		w.do("check", "a")
+		w.happened()
+	}},
+	{"raced-remove", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n", "new.env": "B=1\n"})
+		w.kill()
+		w.onward()
+		w.somebody("etc/new.env", "B=somebody\n", nil)
+		w.do("check", "a")
+		w.happened()
+	}},
+	{"raced-no-exchange", config{Files: twoFiles}, func(w *world) {
+		w.fs.NoExchange = true
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
+		w.kill()
+		w.onward()
+		w.somebody("etc/config.yaml", "listen: [somebody\n", nil)
+		w.do("check", "a")
+		w.happened()
+	}},
+	// And deadman is killed before it can look at what it has moved. There is nothing
+	// else to be tidied there.
+	{"raced-crash", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n"})
+		w.kill()
+		w.onward()
+		w.somebody("etc/config.yaml", "listen: [somebody\n", die)
+		w.dies("check", "a")
+		w.do("check", "a")
+	}},
+	{"raced-remove-crash", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n", "new.env": "B=1\n"})
+		w.kill()
+		w.onward()
+		w.somebody("etc/new.env", "B=somebody\n", die)
+		w.dies("check", "a")
+		w.do("check", "a")
+	}},
+	// deadman is killed, with all but the last sync done, and goes on later.
+	{"killed", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n"})
+		w.kill()
+		w.onward()
+		swapped := false
+		w.moment(func(path string) bool {
+			swapped = swapped || path == "etc/config.yaml"
+			return swapped && atomicfile.IsTemp(path)
+		}, die)
+		w.dies("check", "a")
+		w.do("check", "a")
+	}},
+	{"in-place-killed", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		w.fs.Fault = notMoved
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n"})
+		w.kill()
+		w.onward()
+		writes := 0
+		w.moment(func(path string) bool {
+			if path == "etc/config.yaml" {
+				writes++
+			}
+			return writes == 3 // what is new at the end, the first half, the rest
+		}, die)
+		w.dies("check", "a")
+		w.do("check", "a")
+	}},
+	// The disk is full, and says so when it is synced.
+	{"in-place-full", config{Files: twoFiles}, func(w *world) {
+		w.proven()
+		id := w.knownGood()
+		w.put("another config", files{"config.yaml": "a: 1\n", "extra.env": "A=2\n"})
+		w.onward()
+		w.fs.Fault = func(what, path string) syscall.Errno {
+			if what == "sync" && path == "etc/config.yaml" {
+				return syscall.ENOSPC
+			}
+			return notMoved(what, path)
+		}
+		if out, _ := w.run("restore", "a", id); !strings.Contains(out, "no space left") {
+			w.t.Fatalf("deadman restore met no full disk:\n%s", out)
+		}
+		w.mark("deadman restore")
+		if n := w.fs.Now().At("etc/config.yaml"); string(n.Data) != "a: 1\n" {
+			w.broken = append(w.broken, fmt.Sprintf("there was no space for it, and it is now %q", n.Data))
+		}
+	}},
+	// What stands where a file belongs is too big to be kept, and moved aside.
+	{"in-the-way", config{Files: twoFiles, More: "    limits: {file: 1KiB}\n"}, func(w *world) {
+		w.proven()
+		big := "listen: [" + strings.Repeat("x", 2000)
+		w.put("a config that is too big", files{"config.yaml": big, "extra.env": "A=1\n"})
+		w.kill()
+		w.onward()
+		w.written = append(w.written, written{w.fs.Len(), "etc/config.yaml", sha256.Sum256([]byte(big))})
+		w.do("check", "a")
+	}},
+	{"reserve", config{Files: twoFiles}, func(w *world) {
+		w.fs.NoAllocate = true
+		w.fs.Fault = func(what, path string) syscall.Errno {
+			if what == "sync" && path == "state/reserve" {
+				return syscall.ENOSPC
+			}
+			return 0
+		}
+		w.put("a config", files{"config.yaml": w.good("m1"), "extra.env": "A=1\n"})
+		w.start()
+		w.do("check", "a")
+		if n := w.fs.Now().At("state/reserve"); n != nil && len(n.Data) > 0 {
+			w.broken = append(w.broken, fmt.Sprintf("there was no space for a reserve, and it is said to be %d bytes", len(n.Data)))
+		}
 	}},
 	// The database cannot be written for a while.
 	{"spool", config{Files: twoFiles}, func(w *world) {
@@ -181,6 +304,14 @@ var deeds = []deed{
 		}
 		w.mark("deadman init")
 	}},
+}
+
+// notMoved is the fault of a config that is a mount point.
+func notMoved(what, path string) syscall.Errno {
+	if what == "rename" && path == "etc/config.yaml" {
+		return syscall.EBUSY
+	}
+	return 0
 }
 
 // proven is the beginning of most deeds.

@@ -56,6 +56,8 @@ type world struct {
 	config     config
 	marks      []mark
 	watched    []string // further files that a command writes
+	written    []written
+	broken     []string // what a deed itself has found
 	server     interface{ Unmount() error }
 }
 
@@ -71,6 +73,13 @@ type mark struct {
 	at     int    // after so many operations
 	what   string // was done last
 	edited bool   // not by deadman: a loss before it is not of interest
+}
+
+// written is what somebody wrote, durably, and only he has: it must stay.
+type written struct {
+	at   int // after so many operations
+	path string
+	sum  [sha256.Size]byte
 }
 
 // files are a set, by path beneath the root.
@@ -154,6 +163,9 @@ func (w *world) good(model string) string {
 
 // mark ends what one command did.
 func (w *world) mark(what string) { w.marks = append(w.marks, mark{at: w.fs.Len(), what: what}) }
+
+// onward has only what comes now judged: what led here is another deed.
+func (w *world) onward() { w.marks = w.marks[len(w.marks)-1:] }
 
 // edit is done by a person whose editor syncs all.
 func (w *world) edit(what string, do func() error) {
@@ -245,6 +257,47 @@ func (w *world) start() {
 		w.t.Fatalf("%v\n%s", err, out)
 	}
 	w.await("a pid file", func() bool { text, err := os.ReadFile(pid); return err == nil && len(text) > 0 })
+}
+
+// moment calls do once, at the first change by a process of a path of which is says
+// so, right before it: see [FS.Race].
+func (w *world) moment(is func(path string) bool, do func(pid uint32, path string)) {
+	w.fs.Race = func(pid uint32, path string) {
+		if is(path) {
+			w.fs.Race = nil
+			do(pid, path)
+		}
+	}
+}
+
+// somebody writes text in place, durably, in the moment in which deadman moves path.
+func (w *world) somebody(path, text string, then func(pid uint32, path string)) {
+	w.moment(func(at string) bool { return at == path }, func(pid uint32, path string) {
+		w.written = append(w.written, written{w.fs.Overwrite(path, []byte(text)), path, sha256.Sum256([]byte(text))})
+		if then != nil {
+			then(pid, path)
+		}
+	})
+}
+
+// die kills a process, which ends as soon as its system call has.
+func die(pid uint32, _ string) { _ = syscall.Kill(int(pid), syscall.SIGKILL) }
+
+// happened makes sure that the moment came.
+func (w *world) happened() {
+	w.t.Helper()
+	if w.fs.Race != nil {
+		w.t.Fatal("the moment never came")
+	}
+}
+
+// dies runs deadman, which is killed.
+func (w *world) dies(args ...string) {
+	w.t.Helper()
+	if out, exit := w.run(args...); exit != -1 {
+		w.t.Fatalf("deadman %s was not killed: exit %d\n%s", strings.Join(args, " "), exit, out)
+	}
+	w.happened()
 }
 
 // kill kills whatever has a file of this world among its arguments.
