@@ -79,7 +79,7 @@ func (*BusyError) Error() string { return "cannot change rivals: another deadman
 
 // openJournal opens the journal, making it if need be.
 func openJournal(dir string) (*journal, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the journal of rivals: %v", err)
 	}
 	root, err := os.OpenRoot(dir)

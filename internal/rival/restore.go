@@ -99,19 +99,25 @@ func (j *journal) abandon(h *Host, e entry) error {
 	return j.drop(e)
 }
 
-// undone drops an entry if what it speaks of was not done, or no longer is.
+// undone drops an entry if what it speaks of was not done, or no longer is. It may
+// have been undone a moment ago, or by a deadman that ended before its sync.
 func (j *journal) undone(h *Host, e entry) error {
-	if e.Temp != "" {
-		if dir, err := h.parent(e.Path); err == nil {
-			err = clear(dir, e.Temp)
-			dir.Close()
-			if err != nil {
+	dir, err := h.parent(e.Path)
+	if err == nil {
+		defer dir.Close()
+		if e.Temp != "" {
+			if err := clear(dir, e.Temp); err != nil {
 				return err
 			}
 		}
 	}
 	if s, _ := e.state(h); s != stateUndone {
 		return nil
+	}
+	if err == nil {
+		if err := atomicfile.SyncDir(dir, "."); err != nil {
+			return err
+		}
 	}
 	return j.drop(e)
 }
@@ -207,7 +213,7 @@ func unmask(h *Host, e entry) error {
 	if err := dir.Remove(path.Base(e.Path)); err != nil {
 		return fmt.Errorf("cannot unmask %s: %v", e.Unit, err)
 	}
-	return atomicfile.SyncDir(dir, ".")
+	return nil
 }
 
 // told has what runs it know that it is back.

@@ -1,15 +1,19 @@
 package powerloss_test
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"deadman/internal/rival"
 	. "deadman/internal/simtest/powerloss"
 )
 
@@ -30,6 +34,7 @@ type judge struct {
 	// known and live are every value that processes saw, and from when on.
 	known, live []value
 	planned     string // the plan that was seen last, "" for none
+	machine     *Disk  // that of a machine with rivals, as it was
 	// removed are snapshots that were taken away on purpose, and from when on.
 	removed map[string]int
 }
@@ -64,6 +69,9 @@ func newJudge(w *world) *judge {
 			}
 		}
 		j.floors = append(j.floors, floor{at, f})
+	}
+	if before := j.history.After(marks[0].at); before.At(machineDir) != nil {
+		j.machine = before
 	}
 	// With the tail of a history the first mark may lie before it.
 	for k := 0; ; k++ {
@@ -255,8 +263,48 @@ func (j *judge) violations(l Loss) []string {
 			wrong("%s is %s, and was %s", path, f.files[path], is)
 		}
 	}
+	if j.machine != nil {
+		found = append(found, j.rivals(l)...)
+	}
 	slices.Sort(found)
 	return slices.Compact(found)
+}
+
+// journalDir is where it is written down what became of rivals.
+const journalDir = stateDir + "/rivals"
+
+// rivals says what a loss has cost a machine: what was reported of it is so, and
+// what was moved aside, or was about to be, can be put back as it was.
+func (j *judge) rivals(l Loss) (found []string) {
+	for _, m := range j.w.marks {
+		if m.at == l.Point {
+			if seen := j.history.After(m.at); l.Disk.Digest(nil, machineDir, journalDir) != seen.Digest(nil, machineDir, journalDir) {
+				found = append(found, m.what+" has told of what is not on the disk")
+			}
+		}
+	}
+	again := once(j.ex, "rivals", l.Disk, []string{machineDir, journalDir}, func(dir string) string {
+		host := &rival.Host{Root: filepath.Join(dir, machineDir)}
+		outcomes, err := rival.Restore(context.Background(), host, filepath.Join(dir, journalDir), nil, rival.Options{})
+		for _, o := range outcomes {
+			err = errors.Join(err, o.Err)
+		}
+		left, readErr := rival.Journal(filepath.Join(dir, journalDir))
+		after, diskErr := ReadDisk(dir)
+		switch err = errors.Join(err, readErr, diskErr); {
+		case err != nil:
+			return err.Error()
+		case len(left) > 0:
+			return fmt.Sprintf("%d rivals are aside for ever", len(left))
+		case after.Digest(nil, machineDir) != j.machine.Digest(nil, machineDir):
+			return "what was aside is not back as it was"
+		}
+		return ""
+	})
+	if again != "" {
+		found = append(found, again)
+	}
+	return found
 }
 
 // stored reports whether a snapshot that is whole has a file with these bytes.

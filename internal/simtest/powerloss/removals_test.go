@@ -79,6 +79,6 @@ func TestEverySyncIsListed(t *testing.T) {
 }
 
 // deedNames are those of all deeds, on every system.
-var deedNames = strings.Fields(`capture rollback tree accept restore full retention root in-place no-exchange raced raced-remove raced-no-exchange raced-crash raced-remove-crash killed in-place-killed in-place-full in-the-way reserve spool aside child init`)
+var deedNames = strings.Fields(`capture rollback tree accept restore full retention root in-place no-exchange raced raced-remove raced-no-exchange raced-crash raced-remove-crash killed in-place-killed in-place-full in-the-way reserve spool aside child rivals init`)
 
 func (r removal) String() string { return fmt.Sprintf("%s | %s%s", r.sync, r.deed, r.kept) }

@@ -291,6 +291,13 @@ var deeds = []deed{
 		_ = cmd.Wait()
 		w.mark("deadman run")
 	}},
+	// What else acts on the agent is moved aside, and put back.
+	{"rivals", config{Files: twoFiles}, func(w *world) {
+		w.machine()
+		w.onward()
+		w.do("rivals", "--disable", "--root", filepath.Join(w.mount, machineDir))
+		w.do("rivals", "--restore", "--root", filepath.Join(w.mount, machineDir))
+	}},
 	// A config is written.
 	{"init", config{Files: twoFiles}, func(w *world) {
 		w.watched = []string{"conf/dir/deadman.yaml"}

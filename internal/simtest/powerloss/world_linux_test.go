@@ -186,17 +186,42 @@ func (w *world) put(what string, set files) {
 		for _, e := range entries {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(etc, e.Name())))
 		}
-		for name, text := range set {
-			path := filepath.Join(etc, name)
-			err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755))
-			if target, ok := strings.CutPrefix(text, "-> "); ok {
-				err = errors.Join(err, os.Symlink(target, path))
-				continue
-			}
-			err = errors.Join(err, os.WriteFile(path, []byte(text), 0o644))
-		}
-		return err
+		return errors.Join(err, set.write(etc))
 	})
+}
+
+func (set files) write(dir string) (err error) {
+	for name, text := range set {
+		path := filepath.Join(dir, name)
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755))
+		if target, ok := strings.CutPrefix(text, "-> "); ok {
+			err = errors.Join(err, os.Symlink(target, path))
+			continue
+		}
+		err = errors.Join(err, os.WriteFile(path, []byte(text), 0o644))
+	}
+	return err
+}
+
+// machineDir is the disk of a machine, with whatever else acts on the agent.
+const machineDir = "machine"
+
+// machine makes one, all of whose rivals act on the agent.
+func (w *world) machine() {
+	w.t.Helper()
+	act := "cp /srv/config.yaml " + filepath.Join(w.mount, "etc/config.yaml")
+	unit := "[Service]\nExecStart=/bin/sh -c '" + act + "'\n"
+	timer := "[Timer]\nOnCalendar=minutely\n"
+	set := files{
+		"var/spool/cron/crontabs/root":                         "0 1 * * * /usr/bin/backup\n* * * * * " + act + "\n",
+		"etc/systemd/system/watch.service":                     unit,
+		"etc/systemd/system/watch.timer":                       timer,
+		"etc/systemd/system/timers.target.wants/watch.timer":   "-> /etc/systemd/system/watch.timer",
+		"usr/lib/systemd/system/brought.service":               unit,
+		"usr/lib/systemd/system/brought.timer":                 timer,
+		"etc/systemd/system/timers.target.wants/brought.timer": "-> /usr/lib/systemd/system/brought.timer",
+	}
+	w.edit("a machine", func() error { return set.write(filepath.Join(w.mount, machineDir)) })
 }
 
 // run runs deadman and returns what it said and its exit status.
