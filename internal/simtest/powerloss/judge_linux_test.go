@@ -1,19 +1,15 @@
 package powerloss_test
 
 import (
-	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash/fnv"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
-	"deadman/internal/rival"
 	. "deadman/internal/simtest/powerloss"
 )
 
@@ -263,48 +259,17 @@ func (j *judge) violations(l Loss) []string {
 			wrong("%s is %s, and was %s", path, f.files[path], is)
 		}
 	}
+	if e := j.w.engine; e != nil && e.told.Load() > 0 && int64(l.Point) >= e.told.Load() {
+		// The agent is still stopped after the loss, and it must be known by whom.
+		if n := l.Disk.At(agentDir + "/owner.json"); n == nil || !strings.Contains(string(n.Data), `"down":true`) {
+			wrong("that the agent was stopped by us is lost: it would stay so for a person's")
+		}
+	}
 	if j.machine != nil {
 		found = append(found, j.rivals(l)...)
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
-}
-
-// journalDir is where it is written down what became of rivals.
-const journalDir = stateDir + "/rivals"
-
-// rivals says what a loss has cost a machine: what was reported of it is so, and
-// what was moved aside, or was about to be, can be put back as it was.
-func (j *judge) rivals(l Loss) (found []string) {
-	for _, m := range j.w.marks {
-		if m.at == l.Point {
-			if seen := j.history.After(m.at); l.Disk.Digest(nil, machineDir, journalDir) != seen.Digest(nil, machineDir, journalDir) {
-				found = append(found, m.what+" has told of what is not on the disk")
-			}
-		}
-	}
-	again := once(j.ex, "rivals", l.Disk, []string{machineDir, journalDir}, func(dir string) string {
-		host := &rival.Host{Root: filepath.Join(dir, machineDir)}
-		outcomes, err := rival.Restore(context.Background(), host, filepath.Join(dir, journalDir), nil, rival.Options{})
-		for _, o := range outcomes {
-			err = errors.Join(err, o.Err)
-		}
-		left, readErr := rival.Journal(filepath.Join(dir, journalDir))
-		after, diskErr := ReadDisk(dir)
-		switch err = errors.Join(err, readErr, diskErr); {
-		case err != nil:
-			return err.Error()
-		case len(left) > 0:
-			return fmt.Sprintf("%d rivals are aside for ever", len(left))
-		case after.Digest(nil, machineDir) != j.machine.Digest(nil, machineDir):
-			return "what was aside is not back as it was"
-		}
-		return ""
-	})
-	if again != "" {
-		found = append(found, again)
-	}
-	return found
 }
 
 // stored reports whether a snapshot that is whole has a file with these bytes.
@@ -325,9 +290,8 @@ type verdict struct {
 }
 
 // all judges losses, each disk once after each floor, and stops at the first
-// violation. Whatever may have become of one operation is tried where try says so;
-// nil is everywhere.
-func (j *judge) all(try func(k int, op *Op) bool) verdict {
+// violation. choose is that of [History.Losses], and may be nil.
+func (j *judge) all(choose func(k int, op *Op) bool) verdict {
 	var v verdict
 	var mu sync.Mutex
 	var stop atomic.Bool
@@ -356,10 +320,7 @@ func (j *judge) all(try func(k int, op *Op) bool) verdict {
 		})
 	}
 	v.points = j.history.Losses(func(k int, op *Op) bool {
-		if op == nil {
-			return k >= j.w.marks[0].at && !j.edited(k)
-		}
-		return try == nil || try(k, op)
+		return k >= j.w.marks[0].at && !j.edited(k) && (choose == nil || choose(k, op))
 	}, func(l Loss) bool {
 		k := key{l.Disk.Digest(nil, ""), 0}
 		for k.floors < len(j.floors) && j.floors[k.floors].at <= l.Point {
@@ -381,22 +342,34 @@ func (j *judge) all(try func(k int, op *Op) bool) verdict {
 	return v
 }
 
-// sampled tries one in n of the operations at each point, always the same ones.
-func sampled(n uint) func(k int, op *Op) bool {
-	if n <= 1 {
-		return nil
-	}
+// sampled chooses the points before something is synced, where most is lost, those
+// of the marks, and one in n of the operations there: always the same ones.
+func (j *judge) sampled(n uint) func(k int, op *Op) bool {
+	ops := j.history.Ops
 	return func(k int, op *Op) bool {
+		if op == nil {
+			return n <= 1 || k == len(ops) || ops[k].Kind == OpSync || slices.ContainsFunc(j.w.marks, func(m mark) bool { return m.at == k })
+		}
 		h := fnv.New32()
 		fmt.Fprint(h, k, op.Text)
 		return uint(h.Sum32())%n == 0
 	}
 }
 
+// tries chooses what a deed is about.
+func (c config) tries(_ int, op *Op) bool { return op == nil || strings.Contains(op.Text, "/"+c.About) }
+
 // ours leaves SQLite's files to the deeds themselves: it is not in them that a
 // sync of ours is missed. That a damaged one is set aside is ours.
 func ours(_ int, op *Op) bool {
-	return !strings.Contains(op.Text, ".db") || strings.Contains(op.Text, ".corrupt")
+	return op == nil || !strings.Contains(op.Text, ".db") || strings.Contains(op.Text, ".corrupt")
+}
+
+// both chooses what all of these do.
+func both(choices ...func(k int, op *Op) bool) func(k int, op *Op) bool {
+	return func(k int, op *Op) bool {
+		return !slices.ContainsFunc(choices, func(c func(k int, op *Op) bool) bool { return !c(k, op) })
+	}
 }
 
 // String tells of a violation.

@@ -18,7 +18,7 @@ import (
 // removedEnv names the sync that is left out.
 const removedEnv = "POWERLOSS_REMOVED"
 
-var sample = flag.Uint("sample", 1, "at each point, try what may have become of one in so many operations; above 1, of the removals only some")
+var sample = flag.Uint("sample", 1, "try what may have become of one in so many operations; above 1, only at points before a sync, and of the removals only some")
 
 // need skips a test that `make powerloss` runs and that this machine can run.
 func need(t *testing.T) {
@@ -100,7 +100,7 @@ func TestPowerLoss(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
 				j := play(t, p, d, "")
-				v := j.all(sampled(*sample))
+				v := j.all(both(d.tries, j.sampled(*sample)))
 				mu.Lock()
 				defer mu.Unlock()
 				points += v.points
@@ -113,7 +113,7 @@ func TestPowerLoss(t *testing.T) {
 			})
 		}
 		for i, r := range removals(t) {
-			if r.deed == "" || *sample > 1 && i%8 != 0 {
+			if *sample > 1 && i%8 != 0 {
 				continue
 			}
 			at := slices.IndexFunc(deeds, func(d deed) bool { return d.name == r.deed })
@@ -141,9 +141,9 @@ func TestPowerLoss(t *testing.T) {
 func (p programs) misses(t *testing.T, d deed, sync string) verdict {
 	t.Helper()
 	j := play(t, p, d, sync)
-	v := j.all(func(int, *Op) bool { return false })
+	v := j.all(func(_ int, op *Op) bool { return op == nil })
 	if v.violation == nil {
-		v = j.all(ours)
+		v = j.all(both(d.tries, ours))
 	}
 	return v
 }

@@ -2,7 +2,6 @@ package powerloss_test
 
 import (
 	_ "embed"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -16,11 +15,8 @@ const root = "../../.."
 //go:embed removals.txt
 var removalsText string
 
-// removal is a line of removals.txt: a sync, and the deed that must miss it, or
-// why it is there although none does.
-type removal struct {
-	sync, deed, kept string
-}
+// removal is a line of removals.txt: a sync, and the deed that must miss it.
+type removal struct{ sync, deed string }
 
 func removals(t *testing.T) []removal {
 	t.Helper()
@@ -33,11 +29,7 @@ func removals(t *testing.T) []removal {
 		if !ok {
 			t.Fatalf("removals.txt:%d: no bar", n+1)
 		}
-		r := removal{sync: strings.TrimSpace(sync), deed: strings.TrimSpace(rest)}
-		if why, kept := strings.CutPrefix(r.deed, "kept: "); kept {
-			r.deed, r.kept = "", why
-		}
-		list = append(list, r)
+		list = append(list, removal{strings.TrimSpace(sync), strings.TrimSpace(rest)})
 	}
 	return list
 }
@@ -56,7 +48,7 @@ func TestEverySyncIsListed(t *testing.T) {
 	}
 	for _, r := range removals(t) {
 		got = append(got, r.sync)
-		if r.deed != "" && !slices.Contains(deedNames, r.deed) {
+		if !slices.Contains(deedNames, r.deed) {
 			t.Errorf("%s: no deed is called %q", r.sync, r.deed)
 		}
 	}
@@ -79,6 +71,4 @@ func TestEverySyncIsListed(t *testing.T) {
 }
 
 // deedNames are those of all deeds, on every system.
-var deedNames = strings.Fields(`capture rollback tree accept restore full retention root in-place no-exchange raced raced-remove raced-no-exchange raced-crash raced-remove-crash killed in-place-killed in-place-full in-the-way reserve spool aside child rivals init`)
-
-func (r removal) String() string { return fmt.Sprintf("%s | %s%s", r.sync, r.deed, r.kept) }
+var deedNames = strings.Fields(`capture rollback tree accept restore full retention root in-place no-exchange raced raced-remove raced-no-exchange raced-crash raced-remove-crash killed in-place-killed in-place-full in-the-way reserve spool aside child owned rivals init`)

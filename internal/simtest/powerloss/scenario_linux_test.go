@@ -121,7 +121,7 @@ var deeds = []deed{
 		w.do("check", "a")
 	}},
 	// Somebody writes in the very moment in which the file is replaced, or removed.
-	{"raced", config{Files: twoFiles}, func(w *world) {
+	{"raced", config{Files: twoFiles, About: "etc/"}, func(w *world) {
 		w.proven()
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
 		w.kill()
@@ -130,7 +130,7 @@ var deeds = []deed{
 		w.do("check", "a")
 		w.happened()
 	}},
-	{"raced-remove", config{Files: twoFiles}, func(w *world) {
+	{"raced-remove", config{Files: twoFiles, About: "etc/"}, func(w *world) {
 		w.proven()
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n", "new.env": "B=1\n"})
 		w.kill()
@@ -139,7 +139,7 @@ var deeds = []deed{
 		w.do("check", "a")
 		w.happened()
 	}},
-	{"raced-no-exchange", config{Files: twoFiles}, func(w *world) {
+	{"raced-no-exchange", config{Files: twoFiles, About: "etc/"}, func(w *world) {
 		w.fs.NoExchange = true
 		w.proven()
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=2\n"})
@@ -151,7 +151,7 @@ var deeds = []deed{
 	}},
 	// And deadman is killed before it can look at what it has moved. There is nothing
 	// else to be tidied there.
-	{"raced-crash", config{Files: twoFiles}, func(w *world) {
+	{"raced-crash", config{Files: twoFiles, About: "etc/"}, func(w *world) {
 		w.proven()
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n"})
 		w.kill()
@@ -160,7 +160,7 @@ var deeds = []deed{
 		w.dies("check", "a")
 		w.do("check", "a")
 	}},
-	{"raced-remove-crash", config{Files: twoFiles}, func(w *world) {
+	{"raced-remove-crash", config{Files: twoFiles, About: "etc/"}, func(w *world) {
 		w.proven()
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n", "new.env": "B=1\n"})
 		w.kill()
@@ -170,7 +170,7 @@ var deeds = []deed{
 		w.do("check", "a")
 	}},
 	// deadman is killed, with all but the last sync done, and goes on later.
-	{"killed", config{Files: twoFiles}, func(w *world) {
+	{"killed", config{Files: twoFiles, About: "etc/"}, func(w *world) {
 		w.proven()
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n"})
 		w.kill()
@@ -183,7 +183,7 @@ var deeds = []deed{
 		w.dies("check", "a")
 		w.do("check", "a")
 	}},
-	{"in-place-killed", config{Files: twoFiles}, func(w *world) {
+	{"in-place-killed", config{Files: twoFiles, About: "etc/"}, func(w *world) {
 		w.proven()
 		w.fs.Fault = notMoved
 		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n"})
@@ -200,7 +200,7 @@ var deeds = []deed{
 		w.do("check", "a")
 	}},
 	// The disk is full, and says so when it is synced.
-	{"in-place-full", config{Files: twoFiles}, func(w *world) {
+	{"in-place-full", config{Files: twoFiles, About: "etc/"}, func(w *world) {
 		w.proven()
 		id := w.knownGood()
 		w.put("another config", files{"config.yaml": "a: 1\n", "extra.env": "A=2\n"})
@@ -220,7 +220,7 @@ var deeds = []deed{
 		}
 	}},
 	// What stands where a file belongs is too big to be kept, and moved aside.
-	{"in-the-way", config{Files: twoFiles, More: "    limits: {file: 1KiB}\n"}, func(w *world) {
+	{"in-the-way", config{Files: twoFiles, About: "etc/", More: "    limits: {file: 1KiB}\n"}, func(w *world) {
 		w.proven()
 		big := "listen: [" + strings.Repeat("x", 2000)
 		w.put("a config that is too big", files{"config.yaml": big, "extra.env": "A=1\n"})
@@ -229,7 +229,7 @@ var deeds = []deed{
 		w.written = append(w.written, written{w.fs.Len(), "etc/config.yaml", sha256.Sum256([]byte(big))})
 		w.do("check", "a")
 	}},
-	{"reserve", config{Files: twoFiles}, func(w *world) {
+	{"reserve", config{Files: twoFiles, About: "state/reserve"}, func(w *world) {
 		w.fs.NoAllocate = true
 		w.fs.Fault = func(what, path string) syscall.Errno {
 			if what == "sync" && path == "state/reserve" {
@@ -290,6 +290,17 @@ var deeds = []deed{
 		_ = cmd.Process.Signal(syscall.SIGINT)
 		_ = cmd.Wait()
 		w.mark("deadman run")
+	}},
+	// The agent is another program's, which remembers that it was told to stop it.
+	{"owned", config{Files: twoFiles, Supervisor: "docker", About: "state/agents/a/owner.json"}, func(w *world) {
+		w.proven()
+		w.put("a broken config", files{"config.yaml": "listen: [\n", "extra.env": "A=1\n"})
+		w.kill()
+		w.onward()
+		w.do("check", "a")
+		if w.engine.told.Load() == 0 {
+			w.t.Fatal("the agent's owner was never told to stop it")
+		}
 	}},
 	// What else acts on the agent is moved aside, and put back.
 	{"rivals", config{Files: twoFiles}, func(w *world) {

@@ -58,14 +58,18 @@ type world struct {
 	watched    []string // further files that a command writes
 	written    []written
 	broken     []string // what a deed itself has found
+	engine     *engine
 	server     interface{ Unmount() error }
 }
 
-// config is what deadman.yaml says of the agent a.
+// config is what deadman.yaml says of the agent a, and what a deed is about.
 type config struct {
 	Files      string // a YAML list
 	Supervisor string
 	More       string
+	// About is a place: what became of one operation alone is tried of those there,
+	// and left to the other deeds elsewhere. "" is everywhere.
+	About string
 }
 
 // mark is a moment between two commands.
@@ -126,10 +130,13 @@ func (w *world) configure() {
 	switch supervisor {
 	case "child":
 		supervisor = fmt.Sprintf(" {child: [%s, -config, %s/etc/config.yaml]}", w.agent, w.mount)
+	case "docker":
+		w.engine, supervisor = newEngine(w)
+		supervisor = fmt.Sprintf(" {docker: a, socket: %s}", supervisor)
 	case "":
 		supervisor = fmt.Sprintf(`
-      command: {start: [%s, -daemon, -config, %s/etc/config.yaml, -pid-file, %s/agent.pid]}
-      process: {pid-file: %[3]s/agent.pid}`, w.agent, w.mount, w.dir)
+      command: {start: [%s, -daemon, -config, %s/etc/config.yaml, -pid-file, %s]}
+      process: {pid-file: %[3]s}`, w.agent, w.mount, w.pidFile())
 	}
 	text := fmt.Sprintf(`
 state-dir: %[1]s/state
@@ -203,27 +210,6 @@ func (set files) write(dir string) (err error) {
 	return err
 }
 
-// machineDir is the disk of a machine, with whatever else acts on the agent.
-const machineDir = "machine"
-
-// machine makes one, all of whose rivals act on the agent.
-func (w *world) machine() {
-	w.t.Helper()
-	act := "cp /srv/config.yaml " + filepath.Join(w.mount, "etc/config.yaml")
-	unit := "[Service]\nExecStart=/bin/sh -c '" + act + "'\n"
-	timer := "[Timer]\nOnCalendar=minutely\n"
-	set := files{
-		"var/spool/cron/crontabs/root":                         "0 1 * * * /usr/bin/backup\n* * * * * " + act + "\n",
-		"etc/systemd/system/watch.service":                     unit,
-		"etc/systemd/system/watch.timer":                       timer,
-		"etc/systemd/system/timers.target.wants/watch.timer":   "-> /etc/systemd/system/watch.timer",
-		"usr/lib/systemd/system/brought.service":               unit,
-		"usr/lib/systemd/system/brought.timer":                 timer,
-		"etc/systemd/system/timers.target.wants/brought.timer": "-> /usr/lib/systemd/system/brought.timer",
-	}
-	w.edit("a machine", func() error { return set.write(filepath.Join(w.mount, machineDir)) })
-}
-
 // run runs deadman and returns what it said and its exit status.
 func (w *world) run(args ...string) (string, int) {
 	w.t.Helper()
@@ -272,16 +258,25 @@ func (w *world) await(what string, holds func() bool) {
 	}
 }
 
-// start starts the agent, as its owner would.
+func (w *world) pidFile() string { return filepath.Join(w.dir, "agent.pid") }
+
+// begin has the agent begin, as its owner would.
+func (w *world) begin() error {
+	_ = os.Remove(w.pidFile())
+	cmd := exec.Command(w.agent, "-daemon", "-config", filepath.Join(w.mount, "etc/config.yaml"), "-pid-file", w.pidFile())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// start waits until it has begun.
 func (w *world) start() {
 	w.t.Helper()
-	pid := filepath.Join(w.dir, "agent.pid")
-	_ = os.Remove(pid)
-	cmd := exec.Command(w.agent, "-daemon", "-config", filepath.Join(w.mount, "etc/config.yaml"), "-pid-file", pid)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		w.t.Fatalf("%v\n%s", err, out)
+	if err := w.begin(); err != nil {
+		w.t.Fatal(err)
 	}
-	w.await("a pid file", func() bool { text, err := os.ReadFile(pid); return err == nil && len(text) > 0 })
+	w.await("a pid file", func() bool { text, err := os.ReadFile(w.pidFile()); return err == nil && len(text) > 0 })
 }
 
 // moment calls do once, at the first change by a process of a path of which is says
