@@ -72,12 +72,12 @@ test-openclaw: test-deps ## the suite against a real OpenClaw gateway from npm; 
 test-systemd: test-deps ## the suite against a real systemd, in systemd-nspawn; skipped where that cannot be
 	DEADMAN_RUN=systemd DEADMAN_REQUIRE="$(REQUIRE)" $(GO) test -count=1 -v ./internal/simtest/systemd
 
-# Two machines are booted, and Ansible comes to them over SSH. cron's grain is a minute,
+# Two machines are booted, and Ansible comes to them over SSH; a third pulls. cron's grain is a minute,
 # so most of it is waiting.
 .PHONY: test-ansible
-test-ansible: ## the collection in ansible/, on two machines with a real cron; skipped where those cannot be; SAMPLE=1: deaths only
+test-ansible: ## the collection in ansible/, on machines with a real cron; skipped where those cannot be; SAMPLE=1: deaths only
 	tools/install-test-deps ansible
-	DEADMAN_RUN=ansible DEADMAN_REQUIRE="$(REQUIRE)" $(GO) test -count=1 -v -timeout 45m $(if $(SAMPLE),-run 'Test/^deaths$$') ./internal/simtest/ansible
+	DEADMAN_RUN=ansible DEADMAN_REQUIRE="$(REQUIRE)" $(GO) test -count=1 -v -timeout 60m $(if $(SAMPLE),-run 'Test(Units|Lint|Fleet)$$/^deaths$$') ./internal/simtest/ansible
 
 .PHONY: sim
 sim: ## simulated histories (HISTORIES=1000000), and every planted fault

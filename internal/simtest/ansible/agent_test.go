@@ -65,13 +65,7 @@ func (f *fleet) seed(t *testing.T, h host) {
 		t.Fatal(err)
 	}
 	h.write(t, "/root/.ssh/authorized_keys", string(key), 0o600)
-	gateway, err := os.ReadFile(filepath.Join(f.dir, "bin/gateway"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.write(t, "/opt/hermes/gateway", string(gateway), 0o755)
-	// It is not in cron's own PATH.
-	h.write(t, "/usr/local/bin/hermes", "#!/bin/sh\necho hermes 0.9.1\n", 0o755)
+	h.gateway(t, f)
 	h.write(t, "/usr/sbin/sendmail", "#!/bin/sh\ncat >> /var/mail-of-cron\n", 0o755)
 	h.write(t, "/var/mail-of-cron", "", 0o600)
 	h.write(t, "/var/spool/cron/crontabs/root", jobs(t), 0o600)
@@ -90,6 +84,18 @@ func (f *fleet) seed(t *testing.T, h host) {
 			a.seed(t, f.config(t, name))
 		}
 	}
+}
+
+// gateway installs the program of the agents.
+func (h host) gateway(t *testing.T, f *fleet) {
+	t.Helper()
+	gateway, err := os.ReadFile(filepath.Join(f.dir, "bin/gateway"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write(t, "/opt/hermes/gateway", string(gateway), 0o755)
+	// It is not in cron's own PATH.
+	h.write(t, "/usr/local/bin/hermes", "#!/bin/sh\necho hermes 0.9.1\n", 0o755)
 }
 
 // The switches that there were before, and that are to go: a line among the 25 jobs with

@@ -243,8 +243,16 @@ func (f *fleet) schedules(t *testing.T) {
 // removal takes away what the role has brought, and nothing else.
 func (f *fleet) removal(t *testing.T) {
 	vps1, vps2 := f.hosts["vps1"], f.hosts["vps2"]
-	gone := map[string][]string{"vps1": {"-e", "deadman_state=absent"}, "vps2": {"-e", "deadman_state=absent", "-e", "deadman_purge=true"}}
-	f.each(t, some, gone)
+	gone := map[string][]string{
+		"vps1": {"-e", "deadman_state=absent", "-e", "deadman_rivals_restore=true"}, "vps2": {"-e", "deadman_state=absent", "-e", "deadman_purge=true"},
+	}
+	if o := f.each(t, some, gone)["vps2"]; !strings.Contains(o.out, "/var/spool/cron/crontabs/root was moved aside by deadman and stays so") {
+		t.Errorf("what stays aside is not named\n%s", o.out)
+	}
+	if got := vps1.read(t, "/etc/cron.d/hermes-switch"); got != switchFile {
+		t.Errorf("the old switch of cron's is not back:\n%s", got)
+	}
+	vps1.run(t, "systemctl is-enabled hermes-watchdog.timer && systemctl is-active hermes-watchdog.timer")
 	for _, h := range []host{vps1, vps2} {
 		for _, path := range []string{"/usr/local/bin/deadman", "/etc/cron.d/deadman", "/etc/deadman/deadman.yaml", "/etc/systemd/system/deadman.service", "/etc/systemd/system/deadman-check.timer"} {
 			if h.has(path) {
