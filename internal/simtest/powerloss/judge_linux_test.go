@@ -343,12 +343,13 @@ func (j *judge) all(choose func(k int, op *Op) bool) verdict {
 }
 
 // sampled chooses the points before something is synced, where most is lost, those
-// of the marks, and one in n of the operations there: always the same ones.
+// of the marks, one in four of the others, and one in n of the operations there:
+// always the same ones.
 func (j *judge) sampled(n uint) func(k int, op *Op) bool {
 	ops := j.history.Ops
 	return func(k int, op *Op) bool {
 		if op == nil {
-			return n <= 1 || k == len(ops) || ops[k].Kind == OpSync || slices.ContainsFunc(j.w.marks, func(m mark) bool { return m.at == k })
+			return n <= 1 || k%4 == 0 || k == len(ops) || ops[k].Kind == OpSync || slices.ContainsFunc(j.w.marks, func(m mark) bool { return m.at == k })
 		}
 		h := fnv.New32()
 		fmt.Fprint(h, k, op.Text)

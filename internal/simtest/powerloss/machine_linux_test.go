@@ -13,7 +13,7 @@ import (
 // machineDir is the disk of a machine, with whatever else acts on the agent.
 const machineDir = "machine"
 
-// machine makes one, all of whose rivals act on the agent.
+// machine makes one with a rival of each kind, all in directories of their own.
 func (w *world) machine() {
 	w.t.Helper()
 	act := "cp /srv/config.yaml " + filepath.Join(w.mount, "etc/config.yaml")
@@ -21,9 +21,7 @@ func (w *world) machine() {
 	timer := "[Timer]\nOnCalendar=minutely\n"
 	set := files{
 		"var/spool/cron/crontabs/root":                         "0 1 * * * /usr/bin/backup\n* * * * * " + act + "\n",
-		"etc/systemd/system/watch.service":                     unit,
-		"etc/systemd/system/watch.timer":                       timer,
-		"etc/systemd/system/timers.target.wants/watch.timer":   "-> /etc/systemd/system/watch.timer",
+		"etc/cron.hourly/watch":                                "#!/bin/sh\n" + act + "\n",
 		"usr/lib/systemd/system/brought.service":               unit,
 		"usr/lib/systemd/system/brought.timer":                 timer,
 		"etc/systemd/system/timers.target.wants/brought.timer": "-> /usr/lib/systemd/system/brought.timer",

@@ -205,7 +205,11 @@ func (set files) write(dir string) (err error) {
 			err = errors.Join(err, os.Symlink(target, path))
 			continue
 		}
-		err = errors.Join(err, os.WriteFile(path, []byte(text), 0o644))
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		err = errors.Join(err, os.WriteFile(path, []byte(text), mode))
 	}
 	return err
 }
