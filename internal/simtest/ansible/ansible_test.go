@@ -61,6 +61,12 @@ func TestFleet(t *testing.T) {
 		a.until(t, "deadman show "+a.name+" 2>/dev/null | grep -q proven")
 		a.known(t, f.config(t, a.name))
 	}
+	// All is well, so nobody has been told anything.
+	for _, h := range f.hosts {
+		if mail := h.read(t, "/var/mail-of-cron"); strings.Contains(mail, "\ndeadman: ") {
+			t.Errorf("%s: cron has sent mail while all was well:\n%s", h.name, mail)
+		}
+	}
 	for _, part := range []struct {
 		name string
 		of   func(*testing.T)
