@@ -17,7 +17,7 @@ func TestDiskFull(t *testing.T) {
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=256k"); err != nil {
 		t.Skipf("cannot mount a small file system: %v", err)
 	}
-	t.Cleanup(func() { syscall.Unmount(disk, 0) })
+	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) }) // A child that another test forks may hold it for a moment.
 	f := &fixture{T: t, root: tree(t, map[string]string{"config.yaml": "a: 1\n"}), dir: disk + "/agents/x"}
 	f.sets = one(f.root, "**")
 	s, err := snapshot.Open(f.dir, "x")
