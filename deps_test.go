@@ -41,7 +41,8 @@ var internalPolicy = table(`
 	# Leaves: they know at most the vocabulary.
 	internal/atomicfile:
 	internal/confine:
-	internal/document:
+	internal/document:      internal/lazy
+	internal/lazy:
 	internal/proc:          deadman
 	internal/service:
 
@@ -52,17 +53,17 @@ var internalPolicy = table(`
 	# Adapters.
 	internal/canonical:     deadman
 	internal/cause:         deadman internal/proc
-	internal/config:        deadman internal/document
+	internal/config:        deadman internal/document internal/lazy
 	internal/health:        deadman internal/proc
 	internal/record:        deadman internal/atomicfile
 	internal/restore:       deadman internal/atomicfile internal/document internal/snapshot
-	internal/rival:         deadman internal/atomicfile internal/proc
+	internal/rival:         deadman internal/atomicfile internal/lazy internal/proc
 	internal/sink/metrics:  deadman
 	internal/sink/notify:   deadman internal/atomicfile
 	internal/sink/requestlog: deadman
 	internal/snapshot:      deadman internal/atomicfile internal/document
 	internal/supervisor:    deadman internal/proc
-	internal/validate:      deadman internal/document
+	internal/validate:      deadman internal/document internal/lazy
 
 	# Where they meet, and what is above.
 	internal/api:           deadman

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
+
+	"deadman/internal/lazy"
 )
 
 // maxNodes bounds the values of one file after its aliases are expanded, so
@@ -19,7 +21,7 @@ type reader struct {
 	budget int
 }
 
-var plainKey = lazy(`^[A-Za-z0-9_./-]{1,64}$`)
+var plainKey = lazy.Regexp(`^[A-Za-z0-9_./-]{1,64}$`)
 
 // quoted names a key, or a name, in a message. What does not look like one
 // could be anything, so it is not repeated.

@@ -16,6 +16,7 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 
 	"deadman/internal/document"
+	"deadman/internal/lazy"
 )
 
 const (
@@ -25,10 +26,10 @@ const (
 )
 
 var (
-	validSize = lazy(sizePattern)
+	validSize = lazy.Regexp(sizePattern)
 	// Variables and header names end up in an environment and on the wire.
-	validVariable = lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	validHeader   = lazy(`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`)
+	validVariable = lazy.Regexp(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	validHeader   = lazy.Regexp(`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`)
 )
 
 // readScalar decodes one value that is neither list nor map.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"deadman/internal/lazy"
 )
 
 // source is the text of one file, for excerpts.
@@ -73,7 +75,7 @@ func (s *source) taint(from, to int) {
 
 // onlyKeys is a line that shows nothing but the beginning of a list or map and
 // one plain key.
-var onlyKeys = lazy(`^[\s{\[-]*["']?[A-Za-z0-9_./-]{1,64}["']?\s*: …$`)
+var onlyKeys = lazy.Regexp(`^[\s{\[-]*["']?[A-Za-z0-9_./-]{1,64}["']?\s*: …$`)
 
 // excerpt returns the line with a caret under the column, cut as asked. A line
 // that could hold a secret is not shown.
@@ -144,8 +146,8 @@ var secretKeys = sync.OnceValue(func() *regexp.Regexp {
 // A URL that leads off the machine, or carries more than a path, may be a
 // webhook or hold a token.
 var (
-	anyURL   = lazy(`(?i)[a-z][a-z0-9+.-]*:(//|\\/\\/)\S*`)
-	plainURL = lazy(`(?i)^https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]*)?(/[a-z0-9_./-]*)?["',}\]]*$`)
+	anyURL   = lazy.Regexp(`(?i)[a-z][a-z0-9+.-]*:(//|\\/\\/)\S*`)
+	plainURL = lazy.Regexp(`(?i)^https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]*)?(/[a-z0-9_./-]*)?["',}\]]*$`)
 )
 
 // secret reports whether the line, or a key that it stands beneath, could hold

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"deadman/internal/lazy"
 )
 
 // The YAML and TOML parsers put pieces of the file into some of their
@@ -14,8 +16,8 @@ import (
 
 var (
 	// aCharacter is how go-toml prints one, e.g. U+0041 'A'.
-	aCharacter  = lazy(`(?s) U\+[0-9A-F]+( '.*?')?`)
-	parenthesis = lazy(`(?s) \(.*\)`)
+	aCharacter  = lazy.Regexp(`(?s) U\+[0-9A-F]+( '.*?')?`)
+	parenthesis = lazy.Regexp(`(?s) \(.*\)`)
 )
 
 func tomlWording(message string) string {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"deadman/internal/lazy"
 )
 
 // Agent is by what others act on an agent. What it has not is empty.
@@ -49,7 +51,7 @@ func (a *Agent) literals() []string {
 	for _, s := range a.Sets {
 		for _, f := range s.Files {
 			// Brackets make a file optional: ".en[v]".
-			name := bracket.ReplaceAllString(f, "$1")
+			name := bracket().ReplaceAllString(f, "$1")
 			if !strings.ContainsAny(name, `*?[\`) {
 				all = append(all, filepath.Join(s.Root, name))
 			}
@@ -58,7 +60,7 @@ func (a *Agent) literals() []string {
 	return all
 }
 
-var bracket = regexp.MustCompile(`\[(\w)\]`)
+var bracket = lazy.Regexp(`\[(\w)\]`)
 
 // member reports whether p, a path or a pattern of the shell, is a file of the
 // agent's config.
@@ -161,7 +163,7 @@ func (a *Agent) unit(name string, user bool) (Sure, bool) {
 
 // runsAs reports whether a pattern, as pgrep and pkill take it, finds the agent.
 func (a *Agent) runsAs(pattern string, full bool) bool {
-	pattern = gap.ReplaceAllString(pattern, ".*")
+	pattern = gap().ReplaceAllString(pattern, ".*")
 	re, err := regexp.Compile(pattern)
 	if err != nil || strings.Trim(pattern, ".*") == "" {
 		return false

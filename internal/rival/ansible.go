@@ -2,9 +2,10 @@ package rival
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"deadman/internal/lazy"
 )
 
 // playbooksMax is how many files of a checkout are read.
@@ -65,30 +66,30 @@ func (j *judge) playbooks(dir string, s *scope) {
 }
 
 var (
-	taskStart = regexp.MustCompile(`(?m)^\s*- (name:|ansible\.|[a-z_]+:)`)
-	taskDest  = regexp.MustCompile(`(?m)^\s*(?:dest|path|name): *["']?([^"'\s]+)["']?\s*$`)
-	taskVerb  = regexp.MustCompile(`(?m)^\s*state: *["']?(restarted|started|stopped)["']?\s*$`)
-	taskWrite = regexp.MustCompile(`(?m)^\s*(?:- )?(?:ansible\.(?:builtin|posix)\.)?(template|copy|git|synchronize|lineinfile|blockinfile|replace|unarchive|get_url|assemble):`)
-	taskUnit  = regexp.MustCompile(`(?m)^\s*(?:- )?(?:ansible\.builtin\.)?(systemd|systemd_service|service):`)
-	taskShell = regexp.MustCompile(`(?m)^\s*(?:- )?(?:ansible\.builtin\.)?(?:shell|command|cmd):[ |>]*(.+)$`)
-	throughUs = regexp.MustCompile(`deadman (apply|held)|role(s)?:.*deadman|name: *deadman\b`)
-	variables = regexp.MustCompile(`\{\{[^}]*\}\}`)
+	taskStart = lazy.Regexp(`(?m)^\s*- (name:|ansible\.|[a-z_]+:)`)
+	taskDest  = lazy.Regexp(`(?m)^\s*(?:dest|path|name): *["']?([^"'\s]+)["']?\s*$`)
+	taskVerb  = lazy.Regexp(`(?m)^\s*state: *["']?(restarted|started|stopped)["']?\s*$`)
+	taskWrite = lazy.Regexp(`(?m)^\s*(?:- )?(?:ansible\.(?:builtin|posix)\.)?(template|copy|git|synchronize|lineinfile|blockinfile|replace|unarchive|get_url|assemble):`)
+	taskUnit  = lazy.Regexp(`(?m)^\s*(?:- )?(?:ansible\.builtin\.)?(systemd|systemd_service|service):`)
+	taskShell = lazy.Regexp(`(?m)^\s*(?:- )?(?:ansible\.builtin\.)?(?:shell|command|cmd):[ |>]*(.+)$`)
+	throughUs = lazy.Regexp(`deadman (apply|held)|role(s)?:.*deadman|name: *deadman\b`)
+	variables = lazy.Regexp(`\{\{[^}]*\}\}`)
 )
 
 func (j *judge) tasks(text string, s *scope) {
-	if throughUs.MatchString(text) {
+	if throughUs().MatchString(text) {
 		return
 	}
-	text = variables.ReplaceAllString(text, unknown)
-	starts := append(taskStart.FindAllStringIndex(text, -1), []int{len(text)})
+	text = variables().ReplaceAllString(text, unknown)
+	starts := append(taskStart().FindAllStringIndex(text, -1), []int{len(text)})
 	for i := 0; i+1 < len(starts); i++ {
 		task := text[starts[i][0]:starts[i+1][0]]
 		verb := ""
-		if m := taskVerb.FindStringSubmatch(task); m != nil && taskUnit.MatchString(task) {
+		if m := taskVerb().FindStringSubmatch(task); m != nil && taskUnit().MatchString(task) {
 			verb = map[string]string{"restarted": "restart", "started": "start", "stopped": "stop"}[m[1]]
 		}
-		write := taskWrite.FindStringSubmatch(task)
-		for _, m := range taskDest.FindAllStringSubmatch(task, -1) {
+		write := taskWrite().FindStringSubmatch(task)
+		for _, m := range taskDest().FindAllStringSubmatch(task, -1) {
 			if verb == "restart" || verb == "stop" {
 				j.unitVerb("ansible", verb, m[1:], strings.Contains(task, "scope: user"), s)
 			}
@@ -99,7 +100,7 @@ func (j *judge) tasks(text string, s *scope) {
 				}
 			}
 		}
-		if m := taskShell.FindStringSubmatch(task); m != nil {
+		if m := taskShell().FindStringSubmatch(task); m != nil {
 			j.inner(strings.ReplaceAll(m[1], unknown, "$UNKNOWN"), s)
 		}
 	}

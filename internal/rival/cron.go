@@ -2,8 +2,9 @@ package rival
 
 import (
 	"path"
-	"regexp"
 	"strings"
+
+	"deadman/internal/lazy"
 )
 
 // crontabs looks through the tables of cron (crontab(5)).
@@ -11,7 +12,7 @@ func (x *scan) crontabs() {
 	x.crontab("/etc/crontab", "")
 	for _, name := range x.host.names("/etc/cron.d") {
 		// cron reads only such names.
-		if runParts.MatchString(name) {
+		if runParts().MatchString(name) {
 			x.crontab(path.Join("/etc/cron.d", name), "")
 		}
 	}
@@ -28,7 +29,7 @@ func (x *scan) crontabs() {
 		for _, name := range x.host.names(dir) {
 			at := path.Join(dir, name)
 			f, err := x.host.read(at)
-			if err != nil || !runParts.MatchString(name) || f.mode&0o111 == 0 {
+			if err != nil || !runParts().MatchString(name) || f.mode&0o111 == 0 {
 				continue
 			}
 			s := x.scope("root")
@@ -39,12 +40,12 @@ func (x *scan) crontabs() {
 }
 
 // runParts are names that run-parts(8) and cron on Debian take.
-var runParts = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var runParts = lazy.Regexp(`^[A-Za-z0-9_-]+$`)
 
 var (
-	cronVariable = regexp.MustCompile(`^\s*["']?([A-Za-z_][A-Za-z0-9_]*)["']?\s*=\s*(.*?)\s*$`)
-	cronFields   = regexp.MustCompile(`^\s*(?:@\w+|(?:[^\s@]\S*\s+){4}[^\s@]\S*)\s+(.+)$`)
-	userCommand  = regexp.MustCompile(`^(\S+)\s+(.+)$`)
+	cronVariable = lazy.Regexp(`^\s*["']?([A-Za-z_][A-Za-z0-9_]*)["']?\s*=\s*(.*?)\s*$`)
+	cronFields   = lazy.Regexp(`^\s*(?:@\w+|(?:[^\s@]\S*\s+){4}[^\s@]\S*)\s+(.+)$`)
+	userCommand  = lazy.Regexp(`^(\S+)\s+(.+)$`)
 )
 
 // crontab judges a table. owner is whose it is; "" where each line says that.
@@ -61,17 +62,17 @@ func (x *scan) crontab(p, owner string) {
 		if trimmed := strings.TrimSpace(line); trimmed == "" || trimmed[0] == '#' {
 			continue
 		}
-		if m := cronVariable.FindStringSubmatch(line); m != nil {
+		if m := cronVariable().FindStringSubmatch(line); m != nil {
 			vars[m[1]] = strings.Trim(m[2], `"'`)
 			continue
 		}
-		m := cronFields.FindStringSubmatch(line)
+		m := cronFields().FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
 		user, command := owner, m[1]
 		if owner == "" {
-			parts := userCommand.FindStringSubmatch(command)
+			parts := userCommand().FindStringSubmatch(command)
 			if parts == nil {
 				continue
 			}
@@ -135,7 +136,7 @@ func (x *scan) anacrontab(p string) {
 		n++
 		line = strings.TrimRight(line, "\r\n")
 		words := strings.Fields(line)
-		if len(words) < 4 || words[0][0] == '#' || cronVariable.MatchString(line) {
+		if len(words) < 4 || words[0][0] == '#' || cronVariable().MatchString(line) {
 			continue
 		}
 		command := line

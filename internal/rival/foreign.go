@@ -2,9 +2,10 @@ package rival
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"deadman/internal/lazy"
 )
 
 // token is a word of a program that is no shell's.
@@ -42,9 +43,9 @@ func tokens(text, lang string) []token {
 			if !(lineStart && len(quote) == 3) {
 				if last := len(out) - 1; last >= 0 && !out[last].string && slices.Contains([]string{"f", "F", "rf", "fr"}, out[last].text) {
 					out = out[:last]
-					literal = braces.ReplaceAllString(literal, unknown)
+					literal = braces().ReplaceAllString(literal, unknown)
 				} else if c == '`' {
-					literal = dollarBraces.ReplaceAllString(literal, unknown)
+					literal = dollarBraces().ReplaceAllString(literal, unknown)
 				}
 				out = append(out, token{literal, true})
 			}
@@ -71,8 +72,8 @@ func tokens(text, lang string) []token {
 }
 
 var (
-	braces       = regexp.MustCompile(`\{[^{}]*\}`)
-	dollarBraces = regexp.MustCompile(`\$\{[^{}]*\}`)
+	braces       = lazy.Regexp(`\{[^{}]*\}`)
+	dollarBraces = lazy.Regexp(`\$\{[^{}]*\}`)
 )
 
 // scanLiteral reads to the closing quote, and says how many bytes that took.
@@ -95,7 +96,7 @@ func scanLiteral(text, quote string) (string, int) {
 }
 
 // telling are functions whose words are for people.
-var telling = regexp.MustCompile(`(?i)(^|\.)(print|println|log|info|warn|warning|error|debug|critical|exception|puts|say|add_argument|send\w*|notify\w*|alert\w*|post|exit|die|raise|\w*Error|\w*Exception)$`)
+var telling = lazy.Regexp(`(?i)(^|\.)(print|println|log|info|warn|warning|error|debug|critical|exception|puts|say|add_argument|send\w*|notify\w*|alert\w*|post|exit|die|raise|\w*Error|\w*Exception)$`)
 
 // foreign judges the text of a program that is no shell's by its literals: those
 // that are given to a function, or are a list, are taken for the words of a command,
@@ -105,7 +106,7 @@ func (j *judge) foreign(text, lang string, s *scope) {
 	inner := *s
 	inner.guess = true
 	inner.text = text
-	if endless.MatchString(text) {
+	if endless().MatchString(text) {
 		inner.loop = true
 	}
 	all := tokens(text, lang)
@@ -137,7 +138,7 @@ func (j *judge) foreign(text, lang string, s *scope) {
 		if i > 0 && !all[i-1].string && all[i].text == "(" {
 			function = all[i-1].text
 		}
-		if function == "" && all[i].text == "(" || telling.MatchString(function) {
+		if function == "" && all[i].text == "(" || telling().MatchString(function) {
 			continue
 		}
 		arguments := group(all, i)
@@ -152,7 +153,7 @@ func (j *judge) foreign(text, lang string, s *scope) {
 				j.command(words, &inner)
 			}
 		case function != "" && strings.Contains(words[0], " "):
-			if first := strings.Fields(words[0]); len(first) > 0 && (known(first[0]) || shellish.MatchString(function)) {
+			if first := strings.Fields(words[0]); len(first) > 0 && (known(first[0]) || shellish().MatchString(function)) {
 				j.inner(strings.ReplaceAll(words[0], unknown, "$UNKNOWN"), &inner)
 			}
 		}
@@ -160,8 +161,8 @@ func (j *judge) foreign(text, lang string, s *scope) {
 }
 
 var (
-	endless  = regexp.MustCompile(`while\s*\(?\s*(True|1|true)\b|setInterval\s*\(|for\s*\(;;\)|loop do`)
-	shellish = regexp.MustCompile(`(?i)system|popen|exec|spawn|shell|subprocess|run|call|sh$|cmd`)
+	endless  = lazy.Regexp(`while\s*\(?\s*(True|1|true)\b|setInterval\s*\(|for\s*\(;;\)|loop do`)
+	shellish = lazy.Regexp(`(?i)system|popen|exec|spawn|shell|subprocess|run|call|sh$|cmd`)
 )
 
 // known reports whether a word is a program whose deeds are judged.

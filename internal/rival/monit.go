@@ -2,16 +2,17 @@ package rival
 
 import (
 	"path"
-	"regexp"
 	"strings"
+
+	"deadman/internal/lazy"
 )
 
 var (
-	monitCheck   = regexp.MustCompile(`^\s*check\s+(\w+)\s+(\S+)`)
-	monitOther   = regexp.MustCompile(`^\s*(set|include)\s`)
-	monitInclude = regexp.MustCompile(`(?m)^\s*include\s+["']?([^\s"']+)`)
-	monitProgram = regexp.MustCompile(`(?s)\b(?:start|stop|restart)\s+(?:program\s*)?=?\s*("[^"]*"|'[^']*')|\bexec(?:ute)?\s+("[^"]*"|'[^']*')`)
-	monitPassive = regexp.MustCompile(`\bmode\s+(passive|manual)\b`)
+	monitCheck   = lazy.Regexp(`^\s*check\s+(\w+)\s+(\S+)`)
+	monitOther   = lazy.Regexp(`^\s*(set|include)\s`)
+	monitInclude = lazy.Regexp(`(?m)^\s*include\s+["']?([^\s"']+)`)
+	monitProgram = lazy.Regexp(`(?s)\b(?:start|stop|restart)\s+(?:program\s*)?=?\s*("[^"]*"|'[^']*')|\bexec(?:ute)?\s+("[^"]*"|'[^']*')`)
+	monitPassive = lazy.Regexp(`\bmode\s+(passive|manual)\b`)
 )
 
 // monit looks through Monit's control files (monit(1)).
@@ -35,7 +36,7 @@ func (x *scan) monit() {
 			owner = "root"
 		}
 		x.monitFile(f, owner)
-		for _, m := range monitInclude.FindAllStringSubmatch(f.text, -1) {
+		for _, m := range monitInclude().FindAllStringSubmatch(f.text, -1) {
 			for _, included := range x.glob(path.Dir(m[1]), path.Base(m[1])) {
 				if more, err := x.host.read(included); err == nil && !seen[more.path] {
 					seen[more.path] = true
@@ -50,12 +51,12 @@ func (x *scan) monit() {
 func (x *scan) monitFile(f file, owner string) {
 	lines := strings.Split(f.text, "\n")
 	for i := 0; i < len(lines); i++ {
-		m := monitCheck.FindStringSubmatch(lines[i])
+		m := monitCheck().FindStringSubmatch(lines[i])
 		if m == nil {
 			continue
 		}
 		end := i + 1
-		for end < len(lines) && !monitCheck.MatchString(lines[end]) && !monitOther.MatchString(lines[end]) {
+		for end < len(lines) && !monitCheck().MatchString(lines[end]) && !monitOther().MatchString(lines[end]) {
 			end++
 		}
 		for end > i+1 && (strings.TrimSpace(lines[end-1]) == "" || strings.HasPrefix(strings.TrimSpace(lines[end-1]), "#")) {
@@ -70,7 +71,7 @@ func (x *scan) monitFile(f file, owner string) {
 		text := strings.Join(block, "\n")
 		s := x.scope(owner)
 		v := x.judged(s, func(j *judge) {
-			for _, program := range monitProgram.FindAllStringSubmatch(text, -1) {
+			for _, program := range monitProgram().FindAllStringSubmatch(text, -1) {
 				j.command(splitWords(strings.Trim(program[1]+program[2], `"'`)), s)
 			}
 		})
@@ -80,7 +81,7 @@ func (x *scan) monitFile(f file, owner string) {
 				v.acts[k].Reason = Supervises
 			}
 		}
-		if monitPassive.MatchString(text) {
+		if monitPassive().MatchString(text) {
 			v = v.atMost(Possible)
 		}
 		x.found(v, Rival{Form: Monit, Path: f.path, Line: i + 1, from: i + 1, to: end, sum: f.sum, name: m[2]})

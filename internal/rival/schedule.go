@@ -3,8 +3,9 @@ package rival
 import (
 	"encoding/json"
 	"path"
-	"regexp"
 	"strings"
+
+	"deadman/internal/lazy"
 )
 
 // schedules looks through what the agents run by themselves. Hermes and OpenClaw
@@ -65,7 +66,7 @@ func (x *scan) schedules() {
 				// A prompt is done by a model: what stands in it as code, it will run.
 				guess := *s
 				guess.guess = true
-				for _, m := range codeSpan.FindAllStringSubmatch(job.Prompt+"\n"+job.Payload.Message+"\n"+job.Payload.Text, -1) {
+				for _, m := range codeSpan().FindAllStringSubmatch(job.Prompt+"\n"+job.Payload.Message+"\n"+job.Payload.Text, -1) {
 					j.inner(m[1]+m[2], &guess)
 				}
 			})
@@ -79,4 +80,4 @@ func (x *scan) schedules() {
 	}
 }
 
-var codeSpan = regexp.MustCompile("(?s)```(?:\\w+\n)?(.+?)```|`([^`\n]+)`")
+var codeSpan = lazy.Regexp("(?s)```(?:\\w+\n)?(.+?)```|`([^`\n]+)`")

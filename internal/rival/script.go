@@ -2,11 +2,12 @@ package rival
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"deadman/internal/lazy"
 )
 
 // shellCommand judges a call of a shell: a text, or a script.
@@ -145,11 +146,11 @@ func (j *judge) unread(at string, args []string, s *scope) {
 		}
 	}
 	for _, a := range j.agents {
-		if a.namedIn(strings.Join(args, " ")) && watchful.MatchString(path.Base(at)) {
+		if a.namedIn(strings.Join(args, " ")) && watchful().MatchString(path.Base(at)) {
 			j.does(a, Watches, Possible, s, "runs "+path.Base(at)+" for it")
 		}
 	}
 }
 
 // watchful are names of programs that watch others.
-var watchful = regexp.MustCompile(`(?i)watch|guard|keep|heal|monit|restart|revive|supervis|babysit|deadman|dms|alive`)
+var watchful = lazy.Regexp(`(?i)watch|guard|keep|heal|monit|restart|revive|supervis|babysit|deadman|dms|alive`)

@@ -2,8 +2,9 @@ package rival
 
 import (
 	"path"
-	"regexp"
 	"strings"
+
+	"deadman/internal/lazy"
 )
 
 // section is one of a file of [sections] with key=value lines.
@@ -92,7 +93,7 @@ func specifiers(word string, u *unit, m *manager) string {
 		"%i", instance, "%I", instance, "%t", "/run", "%S", "/var/lib", "%E", "/etc", "%u", m.user.name).Replace(word)
 }
 
-var environWord = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?`)
+var environWord = lazy.Regexp(`\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?`)
 
 func expandEnviron(argv []string, environ map[string]string) []string {
 	// A shell's own variables are its own to expand.
@@ -101,7 +102,7 @@ func expandEnviron(argv []string, environ map[string]string) []string {
 	}
 	out := make([]string, len(argv))
 	for i, word := range argv {
-		out[i] = environWord.ReplaceAllStringFunc(word, func(m string) string {
+		out[i] = environWord().ReplaceAllStringFunc(word, func(m string) string {
 			if value, ok := environ[strings.Trim(m, "${}")]; ok {
 				return value
 			}

@@ -3,25 +3,26 @@ package rival
 import (
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"deadman/internal/lazy"
 )
 
 // unknown stands in a word for what cannot be known without running it. Where a
 // command would have printed it, its number among the printed is between the two.
 const unknown = "\x00\x00"
 
-var gap = regexp.MustCompile("\x00[0-9]*\x00")
+var gap = lazy.Regexp("\x00[0-9]*\x00")
 
 // open reports whether a part of a word cannot be known.
 func open(word string) bool { return strings.Contains(word, "\x00") }
 
 // wild is a word as a pattern, in which * is what cannot be known.
-func wild(word string) string { return gap.ReplaceAllString(word, "*") }
+func wild(word string) string { return gap().ReplaceAllString(word, "*") }
 
 // commands are the command lines that words may become.
 func (j *judge) commands(words []*syntax.Word, s *scope) [][]string {

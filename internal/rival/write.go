@@ -2,9 +2,10 @@ package rival
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"deadman/internal/lazy"
 )
 
 // writes judges that a file is written.
@@ -38,7 +39,7 @@ func (j *judge) replaces(dir string, s *scope, how string) {
 	}
 }
 
-var remote = regexp.MustCompile(`^([\w.-]+@)?[\w.-]+:`)
+var remote = lazy.Regexp(`^([\w.-]+@)?[\w.-]+:`)
 
 // copies judges what puts its last word, or -t, in place of what it was.
 func (j *judge) copies(argv []string, s *scope) {
@@ -59,7 +60,7 @@ func (j *judge) copies(argv []string, s *scope) {
 		}
 		dest, words = words[len(words)-1], words[:len(words)-1]
 	}
-	if remote.MatchString(dest) || has(argv, "-d") && name == "install" {
+	if remote().MatchString(dest) || has(argv, "-d") && name == "install" {
 		return
 	}
 	if name == "mv" {

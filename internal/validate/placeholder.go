@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"deadman/internal/document"
+	"deadman/internal/lazy"
 )
 
 // What redaction leaves behind when a program writes back what it was shown
@@ -13,21 +14,21 @@ import (
 var (
 	// [REDACTED], <redacted: token>, ***REDACTED***, __OPENCLAW_REDACTED__,
 	// (redacted). A bare "redacted" may be a log level; see secretKey.
-	sentinel = lazy(`(?i)^(_{2,}([a-z0-9]+_)*redacted(_[a-z0-9]+)*_{2,}|[\[<({*•]+ ?redacted\b[^\[\]<>(){}\n]{0,40}[\]>)}*•]+)$`)
+	sentinel = lazy.Regexp(`(?i)^(_{2,}([a-z0-9]+_)*redacted(_[a-z0-9]+)*_{2,}|[\[<({*•]+ ?redacted\b[^\[\]<>(){}\n]{0,40}[\]>)}*•]+)$`)
 	// ***, ••••••••
-	mask = lazy(`^([*]{3,}|[•●∙]{3,})$`)
+	mask = lazy.Regexp(`^([*]{3,}|[•●∙]{3,})$`)
 	// sk-..., sk-ant-…wxyz, ghp_***1234: a known kind of token, cut out in the middle.
-	cutToken = lazy(`^((sk|pk|rk|ghp|gho|ghs|github_pat|glpat|xox[abprs]|xapp|hf|gsk|npm|pplx|nvapi)[-_]|AIza|AKIA)[-_A-Za-z0-9]*(\.{3,}|…|[*•]{3,})[-_A-Za-z0-9]*$`)
+	cutToken = lazy.Regexp(`^((sk|pk|rk|ghp|gho|ghs|github_pat|glpat|xox[abprs]|xapp|hf|gsk|npm|pplx|nvapi)[-_]|AIza|AKIA)[-_A-Za-z0-9]*(\.{3,}|…|[*•]{3,})[-_A-Za-z0-9]*$`)
 	// 123456:AA...xyz, xxxxxxxx, redacted: as the value of a key that says it
 	// is a secret.
-	cutSecret = lazy(`^(\S*(\.{3,}|…|[*•]{3,})\S*|x{8,}|X{8,}|(?i:redacted))$`)
+	cutSecret = lazy.Regexp(`^(\S*(\.{3,}|…|[*•]{3,})\S*|x{8,}|X{8,}|(?i:redacted))$`)
 	// Bearer ***, and the password of a URL.
-	scheme      = lazy(`(?i)^(bearer|basic|token|bot)\s+(\S.*)$`)
-	urlPassword = lazy(`^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s@:]*:([^/?#\s@]+)@`)
+	scheme      = lazy.Regexp(`(?i)^(bearer|basic|token|bot)\s+(\S.*)$`)
+	urlPassword = lazy.Regexp(`^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s@:]*:([^/?#\s@]+)@`)
 
-	secretKey = lazy(`(?i)(api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|token|secret|passw(or)?d|passphrase|credentials?)$`)
+	secretKey = lazy.Regexp(`(?i)(api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|token|secret|passw(or)?d|passphrase|credentials?)$`)
 	// Keys that configure redaction have every right to name a placeholder.
-	redactionKey = lazy(`(?i)(redact|mask|saniti[sz]|scrub|placeholder|replacement)`)
+	redactionKey = lazy.Regexp(`(?i)(redact|mask|saniti[sz]|scrub|placeholder|replacement)`)
 )
 
 // isPlaceholder reports whether value, of a key whose last name is key, is
@@ -79,7 +80,7 @@ func lastName(path string) string {
 
 // assignment is a line of an opaque file that gives a name a value: `key =
 // value`, `key: value`, `key value;`.
-var assignment = lazy(`^([\w."'-]*[\w"'])(?:\s*[:=]\s*|\s+)(\S.*?)[;,]?$`)
+var assignment = lazy.Regexp(`^([\w."'-]*[\w"'])(?:\s*[:=]\s*|\s+)(\S.*?)[;,]?$`)
 
 // opaquePlaceholders goes by line and knows no grammar, so it takes less for
 // a placeholder: a line must give a name a value (or end in a name and a
