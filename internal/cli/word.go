@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"deadman"
-	"deadman/internal/api"
 	"deadman/internal/daemon"
 )
 
@@ -38,9 +35,6 @@ func (p *program) word(cmd *cobra.Command, arg func(cmd *cobra.Command, args []s
 			if err != nil {
 				return err
 			}
-			if agent.Exit == api.ExitOK && slices.Contains(notDone, agent.Reason) {
-				agent.Exit = api.ExitFailed
-			}
 			p.exit, agent.Undo = agent.Exit, p.command(agent.Undo)
 			p.fresh(agent)
 			if p.asJSON {
@@ -52,9 +46,6 @@ func (p *program) word(cmd *cobra.Command, arg func(cmd *cobra.Command, args []s
 	}
 	return p.jsonFlag(waitFlag(cmd, &wait, wordWait))
 }
-
-// notDone are the reasons of a restart in place of what was asked for.
-var notDone = []deadman.Reason{deadman.CannotKeep, deadman.CannotRestore}
 
 // wordWait is how long a person's word waits where no --wait is given: longer
 // than a round of a schedule that happens to be under way.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"deadman"
@@ -60,8 +61,14 @@ func (d *Daemon) Tell(ctx context.Context, name, verb string, arg Arg, wait time
 			find(&r, perr)
 		}
 	}
+	if r.Exit == api.ExitOK && slices.Contains(notDone, r.Reason) {
+		r.Exit = api.ExitFailed
+	}
 	return r, err
 }
+
+// notDone are the reasons of a restart in place of what was asked for.
+var notDone = []deadman.Reason{deadman.CannotKeep, deadman.CannotRestore}
 
 // tell is Tell without telling others of it; ours says that the word was carried
 // out by this process.
